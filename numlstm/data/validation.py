@@ -1,0 +1,133 @@
+"""Checks of arguments: what came, what was expected, said before any work is done."""
+
+import numbers
+
+import numpy as np
+
+FLOATS = (np.dtype("float32"), np.dtype("float64"))
+
+
+def check_integer(name, value, low, high=None):
+    """Return an integer within [low, high].
+
+    Raises
+    ------
+    TypeError, ValueError
+        Naming the argument, the value and what was expected.
+    """
+    wanted = f"an integer of at least {low}" if high is None else f"an integer in [{low}, {high}]"
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"{name} must be {wanted}, got {value!r}")
+    if value < low or (high is not None and value > high):
+        raise ValueError(f"{name} must be {wanted}, got {value!r}")
+    return int(value)
+
+
+def check_number(name, value, low, high=np.inf, *, above=False, below=False):
+    """Return a finite float within [low, high]; `above` and `below` exclude the ends.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Naming the argument, the value and what was expected.
+    """
+    wanted = f"a number in {'(' if above else '['}{low}, {high}{')' if below or high == np.inf else ']'}"
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name} must be {wanted}, got {value!r}")
+    fits = (value > low if above else value >= low) and (value < high if below else value <= high)
+    if not fits or not np.isfinite(value):
+        raise ValueError(f"{name} must be {wanted}, got {value!r}")
+    return float(value)
+
+
+def check_choice(name, value, choices):
+    """Return the value if it is one of the choices, else raise a ValueError that lists them."""
+    if not isinstance(value, str) or value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
+    return value
+
+
+def check_bool(name, value):
+    """Return a bool, else raise a TypeError."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
+    return bool(value)
+
+
+def check_dtype(dtype):
+    """Return float32 or float64 as a NumPy dtype, else raise a ValueError."""
+    try:
+        found = np.dtype(dtype)
+    except TypeError:
+        found = None
+    if found not in FLOATS:
+        raise ValueError(f"dtype must be 'float32' or 'float64', got {dtype!r}")
+    return found
+
+
+def check_finite(name, array):
+    """Raise a ValueError that says where the first NaN or infinity of an array is."""
+    # One sum costs a quarter of isfinite().all(); only an infinite or NaN sum needs the second look.
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(array.sum(dtype=array.dtype)):
+            return
+    bad = ~np.isfinite(array)
+    if bad.any():
+        where = tuple(int(k) for k in np.argwhere(bad)[0])
+        what = "NaN" if np.isnan(array[where]) else "infinity"
+        raise ValueError(
+            f"{name} must be finite, but {int(bad.sum())} of its {array.size} values are not: "
+            f"the first is {what} at index {where}"
+        )
+
+
+def as_floats(name, values, dtype, ndim):
+    """Return a finite C-contiguous array of the dtype and number of dimensions.
+
+    Raises
+    ------
+    ValueError
+        For values that are not numbers, ragged lists, other dimensions, NaN, infinity.
+    """
+    try:
+        array = np.asarray(values)
+        if array.dtype.kind == "c":
+            raise ValueError(f"{name} must be real, got complex numbers")
+        array = np.ascontiguousarray(array, dtype) if array.ndim else array
+    except (TypeError, ValueError) as error:
+        if "complex" in str(error):
+            raise
+        raise ValueError(f"{name} must be an array of numbers: {error}") from error
+    if array.ndim != ndim:
+        raise ValueError(
+            f"{name} must have {ndim} dimensions, got {array.ndim} (shape {array.shape})"
+        )
+    check_finite(name, array)
+    return array
+
+
+def check_shape(name, array, shape):
+    """Raise a ValueError if the array's shape is not the expected one."""
+    if array.shape != tuple(shape):
+        raise ValueError(f"{name} must have shape {tuple(shape)}, got {array.shape}")
+
+
+def check_lengths(lengths, n_samples, n_timesteps):
+    """Return lengths as int64, one for each sample, each from 1 to n_timesteps.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For other than whole numbers, another count, a length of 0 or beyond the time steps.
+    """
+    array = np.asarray(lengths)
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"lengths must be integers, got dtype {array.dtype}")
+    check_shape("lengths", array, (n_samples,))
+    bad = np.flatnonzero((array < 1) | (array > n_timesteps))
+    if bad.size:
+        raise ValueError(
+            f"lengths must be from 1 to the {n_timesteps} time steps of X, "
+            f"got {int(array[bad[0]])} for sample {int(bad[0])}"
+        )
+    return array.astype(np.int64)

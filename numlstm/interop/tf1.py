@@ -1,0 +1,121 @@
+"""TensorFlow 1: BasicLSTMCell, and a MultiRNNCell of them, as `dynamic_rnn` runs them.
+
+One kernel (D + H, 4H), input rows above recurrent rows, gates in the order i, j (our g), f, o.
+The forget bias is not in a checkpoint: the cell adds it to f at run time, so it must be named here.
+"""
+
+import numpy as np
+
+from numlstm.nn.lstm import LSTM
+from numlstm.nn.weights import LSTMWeights
+
+
+def from_tf1(layers, forget_bias=1.0, dtype=None):
+    """Make an LSTM of the weights of BasicLSTMCells.
+
+    Parameters
+    ----------
+    layers : sequence of (kernel, bias)
+        Arrays (D + H, 4H) and (4H,), one pair per cell of the MultiRNNCell, lowest first. In a
+        checkpoint they are called ``.../basic_lstm_cell/kernel`` and ``.../bias``.
+    forget_bias : float
+        What the cells were made with; 1.0 is TensorFlow's default.
+    dtype : {"float32", "float64"}, optional
+        That of the weights by default.
+
+    Returns
+    -------
+    lstm : LSTM
+        Its state is (h, c), where TensorFlow's is (c, h).
+
+    Raises
+    ------
+    ValueError
+        If a shape is wrong, or the cells differ in their number of units.
+    """
+    pairs = [_pair(layer, pair) for layer, pair in enumerate(layers)]
+    if not pairs:
+        raise ValueError("from_tf1 expects at least one (kernel, bias) pair, got none")
+    units = pairs[0][1].size // 4
+    inputs = pairs[0][0].shape[0] - units
+    weights = []
+    for layer, (kernel, bias) in enumerate(pairs):
+        _check_shapes(layer, kernel, bias, inputs if layer == 0 else units, units)
+        kernel = _swap_middle_gates(kernel)
+        bias = _add_to_forget_gate(_swap_middle_gates(bias), forget_bias)
+        weights.append(LSTMWeights(kernel[:-units], kernel[-units:], bias))
+    return LSTM.from_weights(weights, dtype=dtype)
+
+
+def to_tf1(lstm, forget_bias=1.0):
+    """Return the weights of an LSTM as BasicLSTMCells store them.
+
+    Parameters
+    ----------
+    lstm : LSTM in one direction
+    forget_bias : float
+        What the cells will be made with. It is taken out of the bias, in the LSTM's dtype: there
+        and back the bias may move by its last bit, unless ``forget_bias`` is 0.
+
+    Returns
+    -------
+    layers : list of (kernel, bias)
+        New arrays (D + H, 4H) and (4H,), one pair per layer.
+
+    Raises
+    ------
+    ValueError
+        If the LSTM is bidirectional: TensorFlow 1 makes one cell per direction and joins them
+        with `bidirectional_dynamic_rnn`, outside the cells that this list describes.
+    """
+    if lstm.bidirectional:
+        raise ValueError(
+            "to_tf1 got a bidirectional LSTM, but a list of BasicLSTMCells runs in one direction: "
+            "TensorFlow 1 joins two such lists with bidirectional_dynamic_rnn, outside the cells"
+        )
+    layers = []
+    for Wx, Wh, b in lstm.weights:
+        kernel = _swap_middle_gates(np.concatenate([Wx, Wh]))
+        layers.append((kernel, _swap_middle_gates(_add_to_forget_gate(b, -forget_bias))))
+    return layers
+
+
+def _swap_middle_gates(array):
+    """Return a copy with blocks 1 and 2 of the last axis swapped: i j f o to i f g o, and back."""
+    i, second, third, o = np.split(array, 4, axis=-1)
+    return np.concatenate([i, third, second, o], axis=-1)
+
+
+def _add_to_forget_gate(bias, amount):
+    """Return a copy of a bias in our gate order with a number added to f, in the bias's dtype."""
+    i, f, g, o = np.split(bias, 4)
+    return np.concatenate([i, f + float(amount), g, o])
+
+
+def _pair(layer, pair):
+    """Return kernel and bias as arrays that are fit to be measured."""
+    if len(pair) != 2:
+        raise ValueError(f"layer {layer}: expected a pair (kernel, bias), got {len(pair)} items")
+    kernel, bias = np.asarray(pair[0]), np.asarray(pair[1])
+    if bias.ndim != 1 or bias.size == 0 or bias.size % 4:
+        raise ValueError(f"layer {layer}: bias must have shape (4 * units,), got {bias.shape}")
+    if kernel.ndim != 2 or kernel.shape[0] <= bias.size // 4:
+        rows = f"input size + {bias.size // 4}"
+        raise ValueError(
+            f"layer {layer}: kernel must have shape ({rows}, {bias.size}), got {kernel.shape}"
+        )
+    return kernel, bias
+
+
+def _check_shapes(layer, kernel, bias, inputs, units):
+    """Raise ValueError unless a cell has this number of inputs and units."""
+    if bias.size != 4 * units:
+        raise ValueError(
+            f"layer {layer}: all layers must have the {units} units of layer 0, "
+            f"got a bias of shape {bias.shape}, so {bias.size // 4} units"
+        )
+    if kernel.shape != (inputs + units, 4 * units):
+        raise ValueError(
+            f"layer {layer}: kernel must have shape ({inputs} inputs + {units} units, "
+            f"{4 * units}), got {kernel.shape}"
+        )

@@ -1,0 +1,144 @@
+"""PyTorch: the state dict of a torch.nn.LSTM. Gates in our order, matrices transposed, two biases.
+
+Names per layer k: ``weight_ih_l{k}`` (4H, D), ``weight_hh_l{k}`` (4H, H), ``bias_ih_l{k}`` and
+``bias_hh_l{k}`` (4H,), which PyTorch adds up; the reverse direction has ``_reverse`` behind each.
+"""
+
+import re
+
+import numpy as np
+
+from numlstm.nn.lstm import LSTM
+from numlstm.nn.weights import LSTMWeights
+
+_NAME = re.compile(
+    r"(?P<prefix>|.*\.)(?P<name>(?P<kind>weight_(ih|hh|hr)|bias_(ih|hh))"
+    r"_l(?P<layer>\d+)(_reverse)?)"
+)
+
+
+def from_torch(state_dict, dtype=None):
+    """Make an LSTM of the state dict of a torch.nn.LSTM, or of a model that holds one.
+
+    Parameters
+    ----------
+    state_dict : mapping of str to array-like or tensor
+        The LSTM's names may share a prefix such as ``"encoder.lstm."``; what belongs to other
+        modules is left alone. Without any bias (``bias=False``) the biases are zero.
+    dtype : {"float32", "float64"}, optional
+        That of the weights by default.
+
+    Returns
+    -------
+    lstm : LSTM
+
+    Raises
+    ------
+    ValueError
+        If a name is missing, a shape is wrong, there are several LSTMs, or the LSTM has a
+        projection (``proj_size``), which a `numlstm.LSTM` has not.
+    """
+    arrays = _arrays_of_one_lstm(state_dict)
+    bidirectional = "weight_ih_l0_reverse" in arrays
+    n_layers = 1 + max(int(_NAME.fullmatch(name)["layer"]) for name in arrays)
+    runs = _runs(n_layers, bidirectional)
+    _check(arrays, runs)
+    weights = []
+    for run in runs:
+        Wx, Wh = arrays[f"weight_ih{run}"].T, arrays[f"weight_hh{run}"].T
+        zero = np.zeros(Wh.shape[1], Wh.dtype)
+        b = arrays.get(f"bias_ih{run}", zero) + arrays.get(f"bias_hh{run}", zero)
+        weights.append(LSTMWeights(Wx, Wh, b))
+    return LSTM.from_weights(weights, bidirectional=bidirectional, dtype=dtype)
+
+
+def to_torch(lstm):
+    """Return the weights of an LSTM under the names of torch.nn.LSTM.
+
+    Parameters
+    ----------
+    lstm : LSTM
+
+    Returns
+    -------
+    arrays : dict of str to ndarray
+        New C-contiguous arrays, in the order of PyTorch's own state dict; the whole bias is in
+        ``bias_ih`` and ``bias_hh`` is zero. `torch.from_numpy` makes tensors of them for a
+        ``torch.nn.LSTM(..., batch_first=True)``.
+    """
+    arrays = {}
+    directions = 2 if lstm.bidirectional else 1
+    runs = _runs(len(lstm.weights) // directions, lstm.bidirectional)
+    for run, (Wx, Wh, b) in zip(runs, lstm.weights, strict=True):
+        arrays[f"weight_ih{run}"] = np.array(Wx.T, order="C")
+        arrays[f"weight_hh{run}"] = np.array(Wh.T, order="C")
+        arrays[f"bias_ih{run}"] = np.array(b)
+        arrays[f"bias_hh{run}"] = np.zeros_like(b)
+    return arrays
+
+
+def _runs(n_layers, bidirectional):
+    """Return the name endings of all layers and directions, in PyTorch's order and ours."""
+    directions = ("", "_reverse") if bidirectional else ("",)
+    return [f"_l{layer}{direction}" for layer in range(n_layers) for direction in directions]
+
+
+def _arrays_of_one_lstm(state_dict):
+    """Return the arrays of the only LSTM among the entries, by their names without prefix."""
+    matches = [match for name in state_dict if (match := _NAME.fullmatch(name))]
+    prefixes = sorted({match["prefix"] for match in matches})
+    if not prefixes:
+        raise ValueError(
+            "expected names such as weight_ih_l0 and weight_hh_l0 (of a torch.nn.LSTM), "
+            f"got {', '.join(map(str, state_dict)) or 'no names at all'}"
+        )
+    if len(prefixes) > 1:
+        raise ValueError(
+            f"expected the weights of one LSTM, got {len(prefixes)}, with the prefixes "
+            f"{', '.join(map(repr, prefixes))}: pass the entries of one of them"
+        )
+    return {match["name"]: _as_array(state_dict[match[0]]) for match in matches}
+
+
+def _as_array(value):
+    """Return an array of anything NumPy takes, and of a tensor that wants gradients."""
+    return np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
+
+
+def _check(arrays, runs):
+    """Raise ValueError unless the arrays are those of an LSTM with these layers and directions."""
+    if projections := [name for name in arrays if name.startswith("weight_hr")]:
+        raise ValueError(
+            f"got {projections[0]}: an LSTM with a projection (proj_size) can't be converted, "
+            "because in a numlstm.LSTM h is as wide as c"
+        )
+    kinds = ["weight_ih", "weight_hh"]
+    if any(name.startswith("bias") for name in arrays):
+        kinds += ["bias_ih", "bias_hh"]
+    expected = [kind + run for run in runs for kind in kinds]
+    if missing := [name for name in expected if name not in arrays]:
+        raise ValueError(f"expected {', '.join(missing)} too, got only {', '.join(arrays)}")
+    if surplus := [name for name in arrays if name not in expected]:
+        raise ValueError(f"got {', '.join(surplus)}, expected only {', '.join(expected)}")
+    _check_shapes(arrays, expected)
+
+
+def _check_shapes(arrays, names):
+    """Raise ValueError unless all shapes follow from those of layer 0."""
+    for name in ("weight_ih_l0", "weight_hh_l0"):
+        if arrays[name].ndim != 2:
+            raise ValueError(f"{name} must have two axes, got shape {arrays[name].shape}")
+    inputs, units = arrays["weight_ih_l0"].shape[1], arrays["weight_hh_l0"].shape[1]
+    width = units * (2 if "weight_ih_l0_reverse" in names else 1)
+    for name in names:
+        match = _NAME.fullmatch(name)
+        columns = {
+            "weight_ih": (inputs if match["layer"] == "0" else width,),
+            "weight_hh": (units,),
+        }
+        shape = (4 * units, *columns.get(match["kind"], ()))
+        if arrays[name].shape != shape:
+            raise ValueError(
+                f"{name} must have shape {shape} in an LSTM of {units} units, "
+                f"got {arrays[name].shape}"
+            )

@@ -1,0 +1,98 @@
+"""The vector operations on NumPy slices, used when Numba's compiler is switched off."""
+
+import numpy as np
+
+from numlstm.kernels._jit import VECTOR_BYTES
+
+
+def lanes(array):
+    """Return how many elements of the array's dtype one vector holds."""
+    return VECTOR_BYTES // array.itemsize
+
+
+def is_double(value):
+    """Return whether the array or vector holds float64."""
+    return value.dtype == np.float64
+
+
+def load(array, position):
+    """Return the vector at a position of a C-contiguous array."""
+    return array.reshape(-1)[position : position + lanes(array)].copy()
+
+
+def store(array, position, vector):
+    """Write a vector to a position of a C-contiguous array."""
+    array.reshape(-1)[position : position + lanes(array)] = vector
+
+
+def splat(array, value):
+    """Return a vector of the array's dtype with one value in every lane."""
+    return np.full(lanes(array), value, array.dtype)
+
+
+def fma(a, b, c):
+    """Return a * b + c."""
+    return a * b + c
+
+
+def clip(x, low, high):
+    """Return x limited to [low, high]; a NaN stays a NaN."""
+    return np.clip(x, x.dtype.type(low), x.dtype.type(high))
+
+
+def round_half_even(x):
+    """Return the nearest whole numbers, as floats."""
+    return np.rint(x)
+
+
+def exp2_int(x):
+    """Return 2**x for a vector of whole numbers; 1 where x is NaN."""
+    return np.ldexp(np.ones_like(x), np.nan_to_num(x).astype(np.int32))
+
+
+def _add_product(C, c, c_row, rows, width, A, a, a_row, a_k, B, b, b_k, K):
+    A, B, C = A.reshape(-1), B.reshape(-1), C.reshape(-1)
+    for k in range(K):
+        weights = B[b + k * b_k : b + k * b_k + width]
+        for r in range(rows):
+            C[c + r * c_row : c + r * c_row + width] += A[a + r * a_row + k * a_k] * weights
+
+
+def _start(init, i, i_row, C, c, c_row, rows, width):
+    source, target = init.reshape(-1), C.reshape(-1)
+    for r in range(rows):
+        target[c + r * c_row : c + r * c_row + width] = source[
+            i + r * i_row : i + r * i_row + width
+        ].copy()
+
+
+def make_tile_pair(rows, halves):
+    """Return the pair product of `_simd_llvm.make_tile_pair` as a plain function."""
+
+    def tile_pair(init, i, i_row, X, x, x_row, D, S, s, s_row, H, B, b, b_half, C, c, c_row):
+        width = 2 * lanes(C)
+        for half in range(halves):
+            at, weights = c + half * width, b + half * b_half
+            _start(init, i + half * width, i_row, C, at, c_row, rows, width)
+            _add_product(C, at, c_row, rows, width, X, x, x_row, 1, B, weights, width, D)
+            weights += D * width
+            _add_product(C, at, c_row, rows, width, S, s, s_row, 1, B, weights, width, H)
+
+    return tile_pair
+
+
+def make_tile_blocks(rows, halves):
+    """Return the block product of `_simd_llvm.make_tile_blocks` as a plain function."""
+
+    def tile_blocks(init, i, i_row, A, a, a_row, a_k, a_block, B, b, b_k, K, n_blocks, C, c, c_row):
+        width = 2 * lanes(C)
+        for half in range(halves):
+            at = c + half * width
+            _start(init, i + half * width, i_row, C, at, c_row, rows, width)
+            for n in range(n_blocks):
+                weights = b + half * width + n * K * b_k
+                _add_product(
+                    C, at, c_row, rows, width, A, a + n * a_block, a_row, a_k, B, weights, b_k, K
+                )
+
+    return tile_blocks

@@ -1,0 +1,173 @@
+"""Matrix products on packed panels: rows times panels, and the outer products of gradients.
+
+A panel is a contiguous (K, 2 * VL) block of a matrix: two vectors wide, the columns of one register
+tile. How rows are cut into tiles and shared among threads never changes a sum: each output element
+is accumulated by one thread in the order of k.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import prange
+
+from numlstm.kernels._jit import helper, kernel, parallel_kernel
+from numlstm.kernels.simd import TILE_ROWS, lanes, make_tile_blocks
+
+tile_full = make_tile_blocks(TILE_ROWS, 1)
+tile_4 = make_tile_blocks(4, 1)
+tile_2 = make_tile_blocks(2, 1)
+tile_1 = make_tile_blocks(1, 1)
+tile_1x2 = make_tile_blocks(1, 2)
+
+SUPER_ROWS = 8 * TILE_ROWS  # rows that stay in L2 while every panel of the weights passes by
+RUN = 256  # rows of a gradient's sum per pass: RUN x 2 vectors stay in L1
+
+
+class Rows(NamedTuple):
+    """Sequences in memory: element j of row r at time t is ``data[start + t*step + r*row + j]``."""
+
+    data: np.ndarray
+    start: int
+    step: int
+    row: int
+
+
+@helper
+def panel_rows(init, i, i_row, A, a, a_row, a_block, K, n_blocks, B, b, C, c, c_row, rows):
+    """C[rows] = init + sum over blocks of A[rows] @ B, for one panel B of two vectors width."""
+    wide = 2 * lanes(C)
+    while rows >= TILE_ROWS:
+        tile_full(init, i, i_row, A, a, a_row, 1, a_block, B, b, wide, K, n_blocks, C, c, c_row)
+        i, a, c = i + TILE_ROWS * i_row, a + TILE_ROWS * a_row, c + TILE_ROWS * c_row
+        rows -= TILE_ROWS
+    if rows >= 4:
+        tile_4(init, i, i_row, A, a, a_row, 1, a_block, B, b, wide, K, n_blocks, C, c, c_row)
+        i, a, c, rows = i + 4 * i_row, a + 4 * a_row, c + 4 * c_row, rows - 4
+    if rows >= 2:
+        tile_2(init, i, i_row, A, a, a_row, 1, a_block, B, b, wide, K, n_blocks, C, c, c_row)
+        i, a, c, rows = i + 2 * i_row, a + 2 * a_row, c + 2 * c_row, rows - 2
+    if rows == 1:
+        tile_1(init, i, i_row, A, a, a_row, 1, a_block, B, b, wide, K, n_blocks, C, c, c_row)
+
+
+@helper
+def next_run(active, t):
+    """Return the time step after the longest run from t in which every row is still active."""
+    full, stop = active[0], t + 1
+    while active[t] == full and active[stop] == full:
+        stop += 1
+    return stop
+
+
+@kernel
+def rows_times_panels_chunk(A, a_block, K, panels, init, active, C, worker, n_workers):
+    """C = init + A @ panels over all active rows, this worker's share of the rows.
+
+    Parameters
+    ----------
+    A : Rows
+        Its rows are cut in blocks of K elements, `a_block` apart in memory.
+    a_block, K : int
+    panels : array, (Q, n_blocks * K, 2 * VL)
+    init, C : Rows
+        Q * 2 * VL elements a row; `init` is a bias (step and row 0) or C itself. C is written.
+    active : array of int64, (T + 1,)
+    worker, n_workers : int
+    """
+    Q, depth, wide = panels.shape
+    T, t, unit = active.shape[0] - 1, 0, 0
+    while t < T:
+        stop = next_run(active, t)
+        n = active[t] * (stop - t)
+        for r in range(0, n, SUPER_ROWS):
+            unit += 1
+            if unit % n_workers != worker:
+                continue
+            rows = min(SUPER_ROWS, n - r)
+            a, c = A.start + t * A.step + r * A.row, C.start + t * C.step + r * C.row
+            i = init.start + t * init.step + r * init.row
+            for q in range(Q):
+                panel_rows(
+                    init.data, i + q * wide, init.row, A.data, a, A.row, a_block, K, depth // K,
+                    panels, q * depth * wide, C.data, c + q * wide, C.row, rows,
+                )  # fmt: skip
+        t = stop
+
+
+@parallel_kernel
+def rows_times_panels_parallel(A, a_block, K, panels, init, active, C, n_workers):
+    """Run `rows_times_panels_chunk` for every worker."""
+    for worker in prange(n_workers):
+        rows_times_panels_chunk(
+            A, a_block, K, panels, init, active, C, np.int64(worker), n_workers
+        )
+
+
+@helper
+def outer_product(A, a, a_k, count, B, b, b_k, n, C, c):
+    """C[count, 2 * VL] += A[n, count].T @ B[n, 2 * VL], one row of C per column of A."""
+    wide = 2 * lanes(C)
+    while count >= TILE_ROWS:
+        tile_full(C, c, wide, A, a, 1, a_k, 0, B, b, b_k, n, 1, C, c, wide)
+        a, c, count = a + TILE_ROWS, c + TILE_ROWS * wide, count - TILE_ROWS
+    if count >= 4:
+        tile_4(C, c, wide, A, a, 1, a_k, 0, B, b, b_k, n, 1, C, c, wide)
+        a, c, count = a + 4, c + 4 * wide, count - 4
+    if count >= 2:
+        tile_2(C, c, wide, A, a, 1, a_k, 0, B, b, b_k, n, 1, C, c, wide)
+        a, c, count = a + 2, c + 2 * wide, count - 2
+    if count == 1:
+        tile_1(C, c, wide, A, a, 1, a_k, 0, B, b, b_k, n, 1, C, c, wide)
+
+
+@helper
+def sum_outer_products(A, first, count, B, b, b_step, b_k, active, C, c):
+    """C[count] += sum over active rows of A[first:first+count] x B, in the order (t, row)."""
+    T, t = active.shape[0] - 1, 0
+    while t < T:
+        stop = next_run(active, t)
+        n = active[t] * (stop - t)
+        for m in range(0, n, RUN):
+            a = A.start + t * A.step + m * A.row + first
+            outer_product(
+                A.data, a, A.row, count, B, b + t * b_step + m * b_k, b_k, min(RUN, n - m), C, c
+            )
+        t = stop
+
+
+@kernel
+def row_sums_chunk(B, active, sums, worker, n_workers):
+    """sums += the sum of B's active rows. B is a `Rows` of sums.shape[0] columns."""
+    wide = 2 * lanes(sums)
+    ones = np.ones(1, sums.dtype)
+    T = active.shape[0] - 1
+    for u in range(worker, sums.shape[0] // wide, n_workers):
+        for t in range(T):
+            b = B.start + t * B.step + u * wide
+            tile_1(sums, u * wide, 0, ones, 0, 0, 0, 0, B.data, b, B.row, active[t], 1,
+                   sums, u * wide, 0)  # fmt: skip
+
+
+@kernel
+def outer_products_chunk(A, count, B, active, panels, worker, n_workers):
+    """panels += A.T @ B over all active rows, this worker's share of the panels.
+
+    A and B are `Rows`, A of `count` columns; panels (Q, count, 2 * VL).
+    """
+    Q, _, wide = panels.shape
+    n_groups = min(-(-4 * n_workers // Q), -(-count // TILE_ROWS))
+    group = TILE_ROWS * -(-count // (TILE_ROWS * n_groups))
+    for unit in range(worker, Q * n_groups, n_workers):
+        q, first = unit // n_groups, unit % n_groups * group
+        if first < count:
+            b, c = B.start + q * wide, (q * count + first) * wide
+            sum_outer_products(
+                A, first, min(group, count - first), B.data, b, B.step, B.row, active, panels, c
+            )
+
+
+@parallel_kernel
+def outer_products_parallel(A, count, B, active, panels, n_workers):
+    """Run `outer_products_chunk` for every worker."""
+    for worker in prange(n_workers):
+        outer_products_chunk(A, count, B, active, panels, np.int64(worker), n_workers)

@@ -1,0 +1,439 @@
+"""`LSTM`: the layer itself, for inference, training by hand, streaming and looking inside."""
+
+import threading
+
+import numpy as np
+
+from numlstm.data.validation import (
+    as_floats,
+    check_bool,
+    check_dtype,
+    check_integer,
+    check_lengths,
+    check_number,
+    check_shape,
+)
+from numlstm.kernels.layout import gather_sequences, scatter_sequences
+from numlstm.kernels.products import Rows
+from numlstm.nn.memory import Workspace, aligned_zeros
+from numlstm.nn.stack import Batch, LSTMStack, full_length, time_major
+from numlstm.nn.weights import (
+    LSTMGradients,
+    LSTMState,
+    LSTMTrace,
+    LSTMWeights,
+    initial_weights,
+    pack,
+    unpack,
+    unpack_gates,
+)
+
+
+def sort_by_length(lengths, n_samples, n_timesteps):
+    """Return the order of the rows, longest first, and how many are active at each step."""
+    if lengths is None:
+        return np.arange(n_samples), full_length(n_samples, n_timesteps)
+    order = np.argsort(-lengths, kind="stable")
+    ended = np.bincount(lengths, minlength=n_timesteps + 1)
+    return order, n_samples - np.cumsum(ended)
+
+
+def batch_first(array, width):
+    """Return an (N, T, width) array as `Rows`."""
+    T = array.shape[1]
+    return Rows(array.reshape(-1), 0, width, T * width)
+
+
+class LSTM:
+    """Long short-term memory layers, compiled for the CPU.
+
+    Parameters
+    ----------
+    input_size : int
+        Features of the input, D.
+    hidden_size : int
+        Units of each layer and direction, H.
+    n_layers : int
+        Layers on top of each other.
+    bidirectional : bool
+        Each layer also reads the sequences from their ends; outputs have 2 H features.
+    forget_bias : float
+        Initial bias of the forget gate.
+    dtype : {"float32", "float64"}
+    random_state : int, RandomState instance or None
+        Seed of the initial weights.
+
+    Attributes
+    ----------
+    weights : list of LSTMWeights
+        One per layer and direction, in PyTorch's order; read-only copies. Assign a list to replace
+        them.
+
+    Notes
+    -----
+    Gates are in the order i, f, g, o:
+
+    .. math::
+
+        (i, f, o) &= \\sigma(x W_x + h W_h + b), \\quad g = \\tanh(x W_x + h W_h + b) \\\\
+        c' &= f c + i g, \\quad h' = o \\tanh(c')
+
+    without peepholes, as in Zaremba, Sutskever & Vinyals (2014) and TensorFlow's BasicLSTMCell.
+    `lengths` gives the number of time steps of each sequence: past it outputs are zero and the
+    state stays as it was.
+
+    Results do not depend on the number of threads, to the last bit. Calls are safe from several
+    threads; `forward` and `backward` are not, because the one prepares the other.
+    """
+
+    def __init__(
+        self,
+        input_size,
+        hidden_size,
+        *,
+        n_layers=1,
+        bidirectional=False,
+        forget_bias=1.0,
+        dtype="float32",
+        random_state=None,
+    ):
+        from sklearn.utils import check_random_state
+
+        self._build(input_size, hidden_size, n_layers, bidirectional, dtype)
+        forget_bias = check_number("forget_bias", forget_bias, -np.inf)
+        rng = check_random_state(random_state)
+        self.weights = [
+            initial_weights(n_inputs, n_units, forget_bias, rng)
+            for n_inputs, n_units in self._stack.layout.sizes
+        ]
+
+    def _build(self, input_size, hidden_size, n_layers, bidirectional, dtype):
+        self.input_size = check_integer("input_size", input_size, 1)
+        self.hidden_size = check_integer("hidden_size", hidden_size, 1)
+        self.n_layers = check_integer("n_layers", n_layers, 1)
+        self.bidirectional = check_bool("bidirectional", bidirectional)
+        self.dtype = check_dtype(dtype)
+        self._stack = LSTMStack(
+            self.input_size, self.hidden_size, self.n_layers, self.bidirectional, self.dtype
+        )
+        self._adopt(aligned_zeros((self._stack.layout.size,), self.dtype))
+
+    def _adopt(self, parameters):
+        """Use a flat vector of packed parameters, shared with whoever holds it."""
+        self._parameters = parameters
+        self._panels = self._stack.layout.views(parameters)
+        self._workspace = Workspace(self.dtype)
+        self._local = threading.local()
+        self._kept = None
+
+    @classmethod
+    def from_weights(cls, weights, *, bidirectional=False, dtype=None):
+        """Return an LSTM with the given weights.
+
+        Parameters
+        ----------
+        weights : sequence of (Wx, Wh, b)
+            One per layer and direction, in PyTorch's order: forward, then reverse, then the next
+            layer. Wx (D, 4 * H), Wh (H, 4 * H), b (4 * H,), gates i, f, g, o.
+        bidirectional : bool
+        dtype : {"float32", "float64"}, optional
+            By default that of the weights.
+
+        Returns
+        -------
+        LSTM
+
+        Raises
+        ------
+        ValueError
+            If the shapes do not fit together.
+        """
+        weights = [LSTMWeights(*map(np.asarray, w)) for w in weights]
+        directions = 2 if check_bool("bidirectional", bidirectional) else 1
+        if not weights or len(weights) % directions:
+            raise ValueError(
+                f"weights must hold {directions} (Wx, Wh, b) per layer, got {len(weights)}"
+            )
+        first = weights[0]
+        if first.Wx.ndim != 2 or first.Wx.shape[1] % 4 or not first.Wx.size:
+            raise ValueError(f"weights[0].Wx must have shape (D, 4 * H), got {first.Wx.shape}")
+        if dtype is None:
+            dtype = np.result_type(first.Wx.dtype, np.float32)
+        self = cls.__new__(cls)
+        D, wide = first.Wx.shape
+        self._build(D, wide // 4, len(weights) // directions, bidirectional, dtype)
+        self.weights = weights
+        return self
+
+    @property
+    def weights(self):
+        """Weights of every layer and direction: read-only copies, in PyTorch's order."""
+        out = [unpack(panels) for panels in self._panels]
+        for w in out:
+            for array in w:
+                array.flags.writeable = False
+        return out
+
+    @weights.setter
+    def weights(self, weights):
+        sizes = self._stack.layout.sizes
+        if len(weights) != len(sizes):
+            raise ValueError(f"weights must hold {len(sizes)} (Wx, Wh, b), got {len(weights)}")
+        checked = []
+        for k, ((D, H), (Wx, Wh, b)) in enumerate(zip(sizes, weights, strict=True)):
+            w = LSTMWeights(
+                as_floats(f"weights[{k}].Wx", Wx, self.dtype, 2),
+                as_floats(f"weights[{k}].Wh", Wh, self.dtype, 2),
+                as_floats(f"weights[{k}].b", b, self.dtype, 1),
+            )
+            for name, shape in (("Wx", (D, 4 * H)), ("Wh", (H, 4 * H)), ("b", (4 * H,))):
+                check_shape(f"weights[{k}].{name}", getattr(w, name), shape)
+            checked.append(w)
+        for w, panels in zip(checked, self._panels, strict=True):
+            pack(w, panels)
+
+    def zero_state(self, n_samples):
+        """Return the state in which a sequence starts by default.
+
+        Parameters
+        ----------
+        n_samples : int
+
+        Returns
+        -------
+        LSTMState
+            Zeros, h and c each (n_layers * n_directions, n_samples, hidden_size).
+        """
+        shape = (len(self._panels), check_integer("n_samples", n_samples, 1), self.hidden_size)
+        return LSTMState(np.zeros(shape, self.dtype), np.zeros(shape, self.dtype))
+
+    def __call__(self, X, *, lengths=None, state=None):
+        """Run the layers over sequences, keeping nothing.
+
+        Parameters
+        ----------
+        X : array, (n_samples, n_timesteps, input_size)
+        lengths : array of int, (n_samples,), optional
+            Time steps of each sequence; all of them by default.
+        state : LSTMState, optional
+            Initial state, zero by default.
+
+        Returns
+        -------
+        outputs : array, (n_samples, n_timesteps, hidden_size * n_directions)
+            Hidden states of the last layer; zero past a sequence's length.
+        state : LSTMState
+            Final state, of each sequence at its own last step.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For arguments of a wrong shape or type, NaN or infinity.
+        """
+        if not hasattr(self._local, "workspace"):
+            self._local.workspace = Workspace(self.dtype)
+        return self._run(X, lengths, state, self._local.workspace)[:2]
+
+    def forward(self, X, *, lengths=None, state=None):
+        """Run the layers over sequences and keep what `backward` needs.
+
+        Parameters
+        ----------
+        X : array, (n_samples, n_timesteps, input_size)
+        lengths : array of int, (n_samples,), optional
+        state : LSTMState, optional
+
+        Returns
+        -------
+        outputs : array, (n_samples, n_timesteps, hidden_size * n_directions)
+        state : LSTMState
+
+        Raises
+        ------
+        TypeError, ValueError
+            For arguments of a wrong shape or type, NaN or infinity.
+        """
+        self._kept = None
+        outputs, last, self._kept = self._run(X, lengths, state, self._workspace, keep=True)
+        return outputs, last
+
+    def _run(self, X, lengths, state, workspace, keep=False):
+        X = as_floats("X", X, self.dtype, 3)
+        N, T, D = X.shape
+        if D != self.input_size or not N or not T:
+            raise ValueError(
+                "X must have shape (n_samples, n_timesteps, "
+                f"input_size={self.input_size}), none of them 0, got {X.shape}"
+            )
+        if lengths is not None:
+            lengths = check_lengths(lengths, N, T)
+        order, active = sort_by_length(lengths, N, T)
+        x = batch_first(X, D)
+        if keep or lengths is not None:
+            sorted_X = workspace.take("X", T, N, D)
+            gather_sequences(X, order, active, sorted_X)
+            x = time_major(sorted_X)
+        first = self._load_state(workspace, "first", state, "state", N, order)
+        last = self._stack.states(workspace, "last", N)
+        width = self._stack.width
+        outputs = np.empty((N, T, width), self.dtype)
+        batch = Batch(x, active)
+        if lengths is None:
+            target = batch_first(outputs, width)
+        else:
+            rows = workspace.take("outputs", T, N, width)
+            target = time_major(rows)
+        kept = self._stack.forward(
+            self._panels, batch, first, last, target, workspace, keep=keep
+        )
+        if lengths is not None:
+            scatter_sequences(rows, order, active, outputs)
+        kept = kept and (kept, order)
+        return outputs, self._read_state(last, order), kept
+
+    def _load_state(self, workspace, name, state, argument, N, order, dh=False):
+        carries = self._stack.states(workspace, name, N, dh)
+        if state is None:
+            return carries
+        try:
+            h, c = state
+        except (TypeError, ValueError):
+            raise TypeError(f"{argument} must be an LSTMState (h, c), got {state!r}") from None
+        shape = (len(carries), N, self.hidden_size)
+        for part in ("h", "c"):
+            array = as_floats(f"{argument}.{part}", h if part == "h" else c, self.dtype, 3)
+            check_shape(f"{argument}.{part}", array, shape)
+            for k, carry in enumerate(carries):
+                getattr(carry, part)[:, : self.hidden_size] = array[k, order]
+        return carries
+
+    def _read_state(self, carries, order):
+        shape = (len(carries), len(order), self.hidden_size)
+        state = LSTMState(np.empty(shape, self.dtype), np.empty(shape, self.dtype))
+        for k, carry in enumerate(carries):
+            state.h[k, order] = carry.h[:, : self.hidden_size]
+            state.c[k, order] = carry.c[:, : self.hidden_size]
+        return state
+
+    def backward(self, d_outputs, d_state=None):
+        """Backpropagate through time, once for each call of `forward`.
+
+        Parameters
+        ----------
+        d_outputs : array, (n_samples, n_timesteps, hidden_size * n_directions), or None
+            Gradient of a scalar loss with respect to the outputs; None where the loss does not
+            see them. What it holds past a sequence's length has no effect.
+        d_state : LSTMState, optional
+            Gradient with respect to the final state.
+
+        Returns
+        -------
+        LSTMGradients
+            With respect to the weights, X and the initial state.
+
+        Raises
+        ------
+        RuntimeError
+            Without a call of `forward` before it.
+        TypeError, ValueError
+            For arguments of a wrong shape or type, NaN or infinity.
+        """
+        if self._kept is None:
+            raise RuntimeError("backward needs a call of forward before it, one for each")
+        kept, order = self._kept
+        T, N = kept.batch.shape
+        workspace, width, active = self._workspace, self._stack.width, kept.batch.active
+        target = None
+        if d_outputs is not None:
+            d_outputs = as_floats("d_outputs", d_outputs, self.dtype, 3)
+            check_shape("d_outputs", d_outputs, (N, T, width))
+            if active[T - 1] == N:
+                target = batch_first(d_outputs, width)
+            else:
+                rows = workspace.take("outputs", T, N, width)
+                gather_sequences(d_outputs, order, active, rows)
+                target = time_major(rows)
+        carry = self._load_state(workspace, "carry", d_state, "d_state", N, order, dh=True)
+        self._kept = None  # the gates are about to be overwritten
+        flat = aligned_zeros(self._parameters.shape, self.dtype)
+        grads = self._stack.layout.views(flat)
+        dX_rows = self._stack.backward(
+            self._panels, kept, target, carry, grads, workspace, want_dX=True
+        )
+        dX = np.empty((N, T, self.input_size), self.dtype)
+        scatter_sequences(dX_rows, order, active, dX)
+        return LSTMGradients([unpack(g) for g in grads], dX, self._read_state(carry, order))
+
+    def step(self, x, state=None):
+        """Run one time step, for streams.
+
+        Parameters
+        ----------
+        x : array, (n_samples, input_size)
+        state : LSTMState, optional
+            As the previous step returned it; zero by default.
+
+        Returns
+        -------
+        h : array, (n_samples, hidden_size)
+        state : LSTMState
+
+        Raises
+        ------
+        ValueError
+            For arguments of a wrong shape, NaN or infinity, or a bidirectional LSTM, which needs
+            the whole sequence.
+        """
+        if self.bidirectional:
+            raise ValueError("step is not defined for a bidirectional LSTM: it needs whole sequences")
+        x = as_floats("x", x, self.dtype, 2)
+        outputs, state = self(x[:, None, :], state=state)
+        return outputs[:, 0], state
+
+    def trace(self, X, *, lengths=None, state=None):
+        """Return every gate and state of every step.
+
+        Parameters
+        ----------
+        X : array, (n_samples, n_timesteps, input_size)
+        lengths : array of int, (n_samples,), optional
+        state : LSTMState, optional
+
+        Returns
+        -------
+        LSTMTrace
+            i, f, g, o, c, h, each (n_layers * n_directions, n_samples, n_timesteps, hidden_size);
+            zero past a sequence's length.
+        """
+        _, _, (kept, order) = self._run(X, lengths, state, Workspace(self.dtype), keep=True)
+        T, N = kept.batch.shape
+        shape = (len(self._panels), N, T, self.hidden_size)
+        trace = LSTMTrace(*(np.zeros(shape, self.dtype) for _ in range(6)))
+        for k, tape in enumerate(kept.tapes):
+            after = slice(0, T) if k % self._stack.n_directions else slice(1, T + 1)
+            parts = [*unpack_gates(tape.gates, self.hidden_size), tape.c[after], tape.h[after]]
+            for out, part in zip(trace, parts, strict=True):
+                part = np.ascontiguousarray(part[..., : self.hidden_size])
+                scatter_sequences(part, order, kept.batch.active, out[k])
+        return trace
+
+    def __getstate__(self):
+        """Return what a copy or a pickle needs: the geometry and the weights."""
+        return {
+            "geometry": (
+                self.input_size, self.hidden_size, self.n_layers, self.bidirectional, str(self.dtype),
+            ),
+            "weights": self.weights,
+        }  # fmt: skip
+
+    def __setstate__(self, state):
+        """Rebuild from `__getstate__`."""
+        self._build(*state["geometry"])
+        self.weights = state["weights"]
+
+    def __repr__(self):
+        """Return the geometry as a call."""
+        return (
+            f"LSTM({self.input_size}, {self.hidden_size}, n_layers={self.n_layers}, "
+            f"bidirectional={self.bidirectional}, dtype='{self.dtype}')"
+        )

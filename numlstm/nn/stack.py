@@ -1,0 +1,218 @@
+"""Layers and directions on top of each other, in the kernels' own layout.
+
+`LSTM` and the networks of the estimators share it: time-major rows sorted by length in, `Rows` out.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from numlstm.kernels._threads import launch
+from numlstm.kernels.dropout import dropout_chunk, dropout_parallel
+from numlstm.kernels.layout import transpose_panels
+from numlstm.kernels.lstm import (
+    Carry,
+    Tape,
+    lstm_backward_chunk,
+    lstm_backward_parallel,
+    lstm_forward_chunk,
+    lstm_forward_parallel,
+    lstm_weight_gradients_chunk,
+    lstm_weight_gradients_parallel,
+)
+from numlstm.kernels.products import Rows, rows_times_panels_chunk, rows_times_panels_parallel
+from numlstm.nn.weights import PanelLayout, round_up, vector_lanes
+
+
+class Batch(NamedTuple):
+    """One batch: inputs as `Rows`, and how many rows are still running at each time step."""
+
+    x: Rows
+    active: np.ndarray
+
+    @property
+    def shape(self):
+        """(T, B)."""
+        return len(self.active) - 1, int(self.active[0])
+
+
+class Kept(NamedTuple):
+    """What the backward pass needs of a forward pass."""
+
+    batch: Batch
+    inputs: list  # of every layer, as Rows
+    tapes: list  # of every layer and direction
+    dropout: tuple  # (rate, seed) between the layers
+
+
+def full_length(n_rows, n_timesteps):
+    """Return the `active` vector of a batch in which every row has the same length."""
+    active = np.full(n_timesteps + 1, n_rows, np.int64)
+    active[-1] = 0
+    return active
+
+
+def time_major(array, start=0):
+    """Return a (T, B, width) array as `Rows`."""
+    T, B, width = array.shape
+    return Rows(array.reshape(-1), start, B * width, width)
+
+
+class LSTMStack:
+    """Geometry and passes of `n_layers` LSTM layers; the parameters are handed in."""
+
+    def __init__(self, input_size, hidden_size, n_layers, bidirectional, dtype):
+        self.input_size, self.hidden_size = input_size, hidden_size
+        self.n_layers, self.n_directions = n_layers, 2 if bidirectional else 1
+        self.dtype = np.dtype(dtype)
+        VL = vector_lanes(dtype)
+        self.lanes = VL
+        self.width = hidden_size * self.n_directions  # of a layer's output
+        self.Hp, self.Hq = round_up(hidden_size, VL), round_up(hidden_size, 2 * VL)
+        inputs = [input_size] + [self.width] * (n_layers - 1)
+        sizes = [(n, hidden_size) for n in inputs for _ in range(self.n_directions)]
+        self.layout = PanelLayout(sizes, dtype)
+        self._nothing = Rows(np.empty(0, self.dtype), 0, 0, 0)
+
+    def states(self, workspace, name, n_rows, dh=False):
+        """Return zeroed carries, one per layer and direction. With `dh`, of gradients."""
+        n, wide = self.n_layers * self.n_directions, self.Hq if dh else self.Hp
+        h = workspace.zeros(name + ".h", n, n_rows, wide)
+        c = workspace.zeros(name + ".c", n, n_rows, self.Hp)
+        return [Carry(h[k], c[k]) for k in range(n)]
+
+    def _tape(self, workspace, k, T, B, keep):
+        P, S = self.Hp // self.lanes, T if keep else 1
+        name = f"tape{k}" if keep else "ring"
+        return Tape(
+            workspace.take(name + ".gates", P, S, B, 4 * self.lanes),
+            workspace.take(name + ".c", S + 1 if keep else 1, B, self.Hp),
+            workspace.take(name + ".h", S + 1 if keep else 2, B, self.Hp),
+        )
+
+    def forward(
+        self, panels, batch, first, last, outputs, workspace, *, keep=False, dropout=(0.0, 0)
+    ):
+        """Run every layer.
+
+        Parameters
+        ----------
+        panels : list of Panels
+        batch : Batch
+        first, last : list of Carry
+            Initial states, and the final ones to be written; `last` may be `first`.
+        outputs : Rows or None
+            Where the last layer's outputs go, if they are wanted.
+        workspace : Workspace
+        keep : bool
+            Keep what `backward` needs.
+        dropout : (float, int)
+            Rate and seed of the dropout between layers.
+
+        Returns
+        -------
+        Kept or None
+        """
+        T, B = batch.shape
+        x, inputs, tapes = batch.x, [], []
+        for layer in range(self.n_layers):
+            top = layer == self.n_layers - 1
+            inputs.append(x)
+            if not top:
+                between = workspace.take(f"between{layer}", T, B, self.width)
+                out = time_major(between)
+            else:
+                out = outputs or self._nothing
+            for d in range(self.n_directions):
+                k = layer * self.n_directions + d
+                tape = self._tape(workspace, k, T, B, keep)
+                tapes.append(tape)
+                place = out._replace(start=out.start + d * self.hidden_size)
+                launch(
+                    lstm_forward_chunk, lstm_forward_parallel,
+                    x, panels[k], first[k], batch.active, d, tape, last[k], place, at_most=B,
+                )  # fmt: skip
+            if not top:
+                self._drop(between, layer, dropout)
+                x = out
+        return Kept(batch, inputs, tapes, dropout) if keep else None
+
+    def _drop(self, rows, layer, dropout):
+        rate, seed = dropout
+        if rate > 0:
+            rows = rows.reshape(-1, rows.shape[-1])
+            seed = np.uint64((seed + layer * 0x632BE59BD9B4E019) % 2**64)
+            threshold = np.uint64(int(rate * 2**64))
+            launch(
+                dropout_chunk, dropout_parallel, seed, threshold, 1 / (1 - rate), rows, self.width
+            )
+
+    def backward(self, panels, kept, d_outputs, carry, grads, workspace, *, want_dX=False):
+        """Run every layer backwards.
+
+        Parameters
+        ----------
+        panels : list of Panels
+        kept : Kept
+            Of the forward pass; its gates are overwritten.
+        d_outputs : Rows or None
+        carry : list of Carry
+            Gradients of the final states on entry, of the initial states on return.
+        grads : list of Panels
+            Added to.
+        workspace : Workspace
+        want_dX : bool
+
+        Returns
+        -------
+        array or None
+            dX, (T, B, >= input_size), time-major.
+        """
+        T, B = kept.batch.shape
+        d_out = d_outputs or self._nothing
+        for layer in range(self.n_layers - 1, -1, -1):
+            n_inputs = panels[layer * self.n_directions].n_inputs
+            dX = None
+            if layer > 0 or want_dX:
+                dX = workspace.take(f"dX{layer}", T, B, round_up(n_inputs, 2 * self.lanes))
+            for d in range(self.n_directions):
+                k = layer * self.n_directions + d
+                place = d_out._replace(start=d_out.start + d * self.hidden_size)
+                self._backward_layer(
+                    panels[k], kept, k, place, carry[k], grads[k], workspace, dX, d
+                )
+            if layer > 0:
+                self._drop(dX, layer - 1, kept.dropout)
+                d_out = time_major(dX)
+        return dX
+
+    def _backward_layer(self, panels, kept, k, d_out, carry, grads, workspace, dX, reverse):
+        active, tape = kept.batch.active, kept.tapes[k]
+        T, B = kept.batch.shape
+        Wh_T = self._transposed(workspace, "Wh_T", panels, panels.n_inputs, panels.n_units)
+        launch(
+            lstm_backward_chunk, lstm_backward_parallel,
+            Wh_T, panels.n_units, d_out, active, reverse, tape, carry, at_most=B,
+        )  # fmt: skip
+        # Read forwards, the state before step t lies at row t of the tape; backwards, at t + 1.
+        h_before = time_major(tape.h, reverse * B * self.Hp)
+        launch(
+            lstm_weight_gradients_chunk, lstm_weight_gradients_parallel,
+            kept.inputs[k // self.n_directions], h_before, active, tape.gates, grads,
+        )  # fmt: skip
+        if dX is not None:
+            W = 4 * self.lanes
+            Wx_T = self._transposed(workspace, "Wx_T", panels, 0, panels.n_inputs)
+            d_gates = Rows(tape.gates.reshape(-1), 0, B * W, W)
+            target = time_major(dX)
+            zeros = Rows(workspace.zeros("zeros", dX.shape[2]), 0, 0, 0)
+            launch(
+                rows_times_panels_chunk, rows_times_panels_parallel,
+                d_gates, T * B * W, W, Wx_T, target if reverse else zeros, active, target,
+            )  # fmt: skip
+
+    def _transposed(self, workspace, name, panels, first, count):
+        P, _, _, wide = panels.weights.shape
+        out = workspace.take(name, -(-count // wide), 2 * P * wide, wide)
+        transpose_panels(panels.weights, first, count, out)
+        return out

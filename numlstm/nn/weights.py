@@ -1,0 +1,166 @@
+"""LSTM weights: their named tuples, their initialisation, and the layout the kernels read."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from numlstm.kernels._jit import VECTOR_BYTES
+from numlstm.kernels.lstm import Panels
+
+
+class LSTMWeights(NamedTuple):
+    """Weights of one layer in one direction; gates in the order i, f, g, o.
+
+    Attributes
+    ----------
+    Wx : array, (D, 4 * H)
+        Input weights.
+    Wh : array, (H, 4 * H)
+        Recurrent weights.
+    b : array, (4 * H,)
+        Bias, the forget bias included.
+    """
+
+    Wx: np.ndarray
+    Wh: np.ndarray
+    b: np.ndarray
+
+
+class LSTMState(NamedTuple):
+    """State between two time steps.
+
+    Attributes
+    ----------
+    h, c : array, (n_layers * n_directions, n_samples, hidden_size)
+        Hidden and cell state.
+    """
+
+    h: np.ndarray
+    c: np.ndarray
+
+
+class LSTMGradients(NamedTuple):
+    """Gradients of a scalar loss.
+
+    Attributes
+    ----------
+    weights : list of LSTMWeights
+        One per layer and direction.
+    X : array, (n_samples, n_timesteps, input_size)
+    state : LSTMState
+        With respect to the initial state.
+    """
+
+    weights: list
+    X: np.ndarray
+    state: LSTMState
+
+
+class LSTMTrace(NamedTuple):
+    """Every gate and state of every step; zero past a sequence's length.
+
+    Attributes
+    ----------
+    i, f, g, o, c, h : array, (n_layers * n_directions, n_samples, n_timesteps, hidden_size)
+    """
+
+    i: np.ndarray
+    f: np.ndarray
+    g: np.ndarray
+    o: np.ndarray
+    c: np.ndarray
+    h: np.ndarray
+
+
+def vector_lanes(dtype):
+    """Return VL, the elements of one vector register."""
+    return VECTOR_BYTES // np.dtype(dtype).itemsize
+
+
+def round_up(n, multiple):
+    """Return the smallest multiple of `multiple` that is at least n."""
+    return -(-n // multiple) * multiple
+
+
+def initial_weights(n_inputs, n_units, forget_bias, rng):
+    """Return random weights: Glorot uniform input weights, orthogonal recurrent ones, zero bias.
+
+    Each gate is a matrix of its own (Glorot & Bengio 2010; Saxe et al. 2014); the forget gate's bias
+    starts at `forget_bias` (Gers et al. 2000; Jozefowicz et al. 2015).
+    """
+    limit = math.sqrt(6 / (n_inputs + n_units))
+    Wx = rng.uniform(-limit, limit, (n_inputs, 4 * n_units))
+    gates = []
+    for _ in range(4):
+        Q, R = np.linalg.qr(rng.standard_normal((n_units, n_units)))
+        gates.append(Q * np.sign(np.diag(R)))
+    b = np.zeros(4 * n_units)
+    b[n_units : 2 * n_units] = forget_bias
+    return LSTMWeights(Wx, np.concatenate(gates, axis=1), b)
+
+
+def panel_shapes(n_inputs, n_units, dtype):
+    """Return the shapes of the packed weights and bias: see `numlstm.kernels.lstm`."""
+    VL = vector_lanes(dtype)
+    P = -(-n_units // VL)
+    return (P, 2, n_inputs + n_units, 2 * VL), (P, 4 * VL)
+
+
+def pack(weights, panels):
+    """Write Wx, Wh, b into packed panels; the padding becomes zero."""
+    P, _, K, wide = panels.weights.shape
+    VL, H = wide // 2, panels.n_units
+    rows = np.zeros((K + 1, 4, P * VL), panels.weights.dtype)
+    joined = np.concatenate([weights.Wx, weights.Wh, weights.b[None]])
+    rows[:, :, :H] = joined.reshape(K + 1, 4, H)
+    halves = rows.reshape(K + 1, 2, 2, P, VL).transpose(3, 1, 0, 2, 4)
+    panels.weights[...] = halves[:, :, :K].reshape(P, 2, K, wide)
+    panels.bias[...] = halves[:, :, K].reshape(P, 4 * VL)
+
+
+def unpack(panels):
+    """Return packed panels as Wx, Wh, b, in arrays of their own."""
+    P, _, K, wide = panels.weights.shape
+    VL, H, D = wide // 2, panels.n_units, panels.n_inputs
+    bias = panels.bias.reshape(P, 2, 1, wide)
+    halves = np.concatenate([panels.weights, bias], axis=2).reshape(P, 2, K + 1, 2, VL)
+    rows = halves.transpose(2, 1, 3, 0, 4).reshape(K + 1, 4, P * VL)[:, :, :H]
+    rows = rows.reshape(K + 1, 4 * H)
+    return LSTMWeights(rows[:D].copy(), rows[D:K].copy(), rows[K].copy())
+
+
+def unpack_gates(gates, n_units):
+    """Return the tape's gates (P, T, B, W) as i, f, g, o, each (T, B, H)."""
+    P, T, B, W = gates.shape
+    VL = W // 4
+    split = gates.reshape(P, T, B, 4, VL).transpose(3, 1, 2, 0, 4).reshape(4, T, B, P * VL)
+    return split[..., :n_units]
+
+
+class PanelLayout:
+    """Where the packed weights of a stack of layers lie in one flat vector of parameters.
+
+    Optimisers see one vector; kernels see `Panels` that view it. Every array starts on a cache line
+    because every size is a multiple of a vector.
+    """
+
+    def __init__(self, sizes, dtype):
+        self.sizes, self.dtype = list(sizes), np.dtype(dtype)
+        self.size = sum(math.prod(shape) for pair in self._shapes() for shape in pair)
+
+    def _shapes(self):
+        return [panel_shapes(*pair, self.dtype) for pair in self.sizes]
+
+    def views(self, flat):
+        """Return the `Panels` of every layer and direction, as views of a flat vector."""
+        out, at = [], 0
+        for (n_inputs, n_units), (shape, bias_shape) in zip(
+            self.sizes, self._shapes(), strict=True
+        ):
+            n, m = math.prod(shape), math.prod(bias_shape)
+            weights = flat[at : at + n].reshape(shape)
+            bias = flat[at + n : at + n + m].reshape(bias_shape)
+            out.append(Panels(weights, bias, n_inputs, n_units))
+            at += n + m
+        return out
