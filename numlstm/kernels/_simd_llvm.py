@@ -130,6 +130,20 @@ def is_double(typingctx, value):
 
 
 @intrinsic
+def never_inline(typingctx):
+    """Keep LLVM from copying the function in which this stands into its callers.
+
+    A chunk copied into its parallel shell is optimised twice more: seconds of compile time.
+    """
+
+    def codegen(context, builder, sig, args):
+        builder.function.attributes.add("noinline")
+        return context.get_dummy_value()
+
+    return types.void(), codegen
+
+
+@intrinsic
 def load(typingctx, array, position):
     """Return the vector at a position of a C-contiguous array."""
     sig = VectorType(array.dtype)(array, types.int64)

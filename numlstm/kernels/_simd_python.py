@@ -15,6 +15,10 @@ def is_double(value):
     return value.dtype == np.float64
 
 
+def never_inline():
+    """Do nothing: an instruction to the compiler."""
+
+
 def load(array, position):
     """Return the vector at a position of a C-contiguous array."""
     return array.reshape(-1)[position : position + lanes(array)].copy()

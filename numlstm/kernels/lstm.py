@@ -31,6 +31,7 @@ from numlstm.kernels.simd import (
     load,
     make_tile_blocks,
     make_tile_pair,
+    never_inline,
     store,
 )
 
@@ -74,6 +75,7 @@ def block_rows(B, n_workers):
 @helper
 def preactivations(x, at, D, h, prev, H, panels, p, gates, g, n, block, worker, n_workers):
     """gates[p] of this worker's rows = bias + x @ Wx + h @ Wh, pre-activations of one panel."""
+    never_inline()
     half = 2 * lanes(gates)
     W, Hp, size = 2 * half, h.shape[2], (D + H) * half
     w, i, weights, bias = 2 * p * size, p * W, panels.weights, panels.bias
@@ -162,6 +164,7 @@ def lstm_forward_chunk(x, panels, first, active, reverse, tape, last, outputs, w
         Written. `outputs` with an empty array: not wanted.
     worker, n_workers : int
     """
+    never_inline()
     gates, c, h = tape
     B, Hp, T = h.shape[1], h.shape[2], active.shape[0] - 1
     W, VL = gates.shape[3], lanes(gates)
@@ -249,6 +252,7 @@ def lstm_backward_chunk(panels_T, n_units, d_outputs, active, reverse, tape, car
         dh (B, Hq) and dc (B, Hp): of the final state on entry, of the initial state on return.
     worker, n_workers : int
     """
+    never_inline()
     gates, c = tape.gates, tape.c
     P, _, B, W = gates.shape
     T, Hp, VL = active.shape[0] - 1, c.shape[2], lanes(gates)
@@ -301,6 +305,7 @@ def lstm_weight_gradients_chunk(x, h, active, d_gates, grads, worker, n_workers)
         Added to; each tile is owned by one worker, which sums it in the order (t, row).
     worker, n_workers : int
     """
+    never_inline()
     P, T, B, W = d_gates.shape
     D, H = grads.n_inputs, grads.n_units
     K, wide = D + H, W // 2

@@ -11,7 +11,7 @@ import numpy as np
 from numba import prange
 
 from numlstm.kernels._jit import helper, kernel, parallel_kernel
-from numlstm.kernels.simd import TILE_ROWS, lanes, make_tile_blocks
+from numlstm.kernels.simd import TILE_ROWS, lanes, make_tile_blocks, never_inline
 
 tile_full = make_tile_blocks(TILE_ROWS, 1)
 tile_4 = make_tile_blocks(4, 1)
@@ -35,6 +35,7 @@ class Rows(NamedTuple):
 @helper
 def panel_rows(init, i, i_row, A, a, a_row, a_block, K, n_blocks, B, b, C, c, c_row, rows):
     """C[rows] = init + sum over blocks of A[rows] @ B, for one panel B of two vectors width."""
+    never_inline()
     wide = 2 * lanes(C)
     while rows >= TILE_ROWS:
         tile_full(init, i, i_row, A, a, a_row, 1, a_block, B, b, wide, K, n_blocks, C, c, c_row)
@@ -74,6 +75,7 @@ def rows_times_panels_chunk(A, a_block, K, panels, init, active, C, worker, n_wo
     active : array of int64, (T + 1,)
     worker, n_workers : int
     """
+    never_inline()
     Q, depth, wide = panels.shape
     T, t, unit = active.shape[0] - 1, 0, 0
     while t < T:
@@ -106,6 +108,7 @@ def rows_times_panels_parallel(A, a_block, K, panels, init, active, C, n_workers
 @helper
 def outer_product(A, a, a_k, count, B, b, b_k, n, C, c):
     """C[count, 2 * VL] += A[n, count].T @ B[n, 2 * VL], one row of C per column of A."""
+    never_inline()
     wide = 2 * lanes(C)
     while count >= TILE_ROWS:
         tile_full(C, c, wide, A, a, 1, a_k, 0, B, b, b_k, n, 1, C, c, wide)
@@ -123,6 +126,7 @@ def outer_product(A, a, a_k, count, B, b, b_k, n, C, c):
 @helper
 def sum_outer_products(A, first, count, B, b, b_step, b_k, active, C, c):
     """C[count] += sum over active rows of A[first:first+count] x B, in the order (t, row)."""
+    never_inline()
     T, t = active.shape[0] - 1, 0
     while t < T:
         stop = next_run(active, t)
@@ -138,6 +142,7 @@ def sum_outer_products(A, first, count, B, b, b_step, b_k, active, C, c):
 @kernel
 def row_sums_chunk(B, active, sums, worker, n_workers):
     """sums += the sum of B's active rows. B is a `Rows` of sums.shape[0] columns."""
+    never_inline()
     wide = 2 * lanes(sums)
     ones = np.ones(1, sums.dtype)
     T = active.shape[0] - 1
@@ -154,6 +159,7 @@ def outer_products_chunk(A, count, B, active, panels, worker, n_workers):
 
     A and B are `Rows`, A of `count` columns; panels (Q, count, 2 * VL).
     """
+    never_inline()
     Q, _, wide = panels.shape
     n_groups = min(-(-4 * n_workers // Q), -(-count // TILE_ROWS))
     group = TILE_ROWS * -(-count // (TILE_ROWS * n_groups))
