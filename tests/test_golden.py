@@ -8,7 +8,7 @@ import pytest
 
 from numlstm import LSTM, LSTMState, interop
 from numlstm.nn import reference
-from numlstm.nn.gradcheck import check_gradients, relative_error
+from numlstm.nn.gradcheck import check_gradients, numerical_gradient, relative_error
 
 FOLDER = Path(__file__).parent / "golden"
 FILES = sorted(path.stem for path in FOLDER.glob("*.npz"))
@@ -174,6 +174,30 @@ def test_lstm(name, dtype, tolerance):
 
 
 # The LSTM against central differences --------------------------------------------------------
+
+
+def test_numerical_gradient(rng):
+    x = rng.normal(size=(2, 3))
+    before = x.copy()
+    gradient = numerical_gradient(lambda x: (x**3).sum(), x)
+    np.testing.assert_allclose(gradient, 3 * x**2, rtol=0, atol=1e-8)
+    np.testing.assert_array_equal(x, before)
+    assert numerical_gradient(np.sin, np.array(0.0)).shape == ()
+
+
+@pytest.mark.parametrize(("x", "got"), [(np.zeros(2, np.float32), "float32"), ([1.0], "list")])
+def test_numerical_gradient_refuses_all_but_float64(x, got):
+    with pytest.raises(ValueError, match=f"float64 array, got {got}"):
+        numerical_gradient(np.sum, x)
+
+
+def test_relative_error():
+    assert relative_error([8.0, 0.5], [10.0, 0.0]) == 0.2
+    assert relative_error([0.0, 0.0], [0.0, 0.0]) == relative_error([], []) == 0
+    assert relative_error([0.0], [-3.0]) == 1
+    assert np.isnan([relative_error([np.nan], [1.0]), relative_error([1.0], [np.inf])]).all()
+    with pytest.raises(ValueError, match=r"\(1,\) and \(1, 1\)"):
+        relative_error([1.0], [[1.0]])
 
 
 @pytest.mark.kernel

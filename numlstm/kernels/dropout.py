@@ -1,9 +1,8 @@
 """Dropout whose mask is a function of a seed and a position: nothing is stored for the way back."""
 
 import numpy as np
-from numba import prange
 
-from numlstm.kernels._jit import helper, kernel, parallel_kernel
+from numlstm.kernels._jit import helper, kernel
 
 
 @helper
@@ -26,10 +25,3 @@ def dropout_chunk(seed, threshold, scale, rows, width, worker, n_workers):
         for j in range(width):
             dropped = hash_bits(seed, r * width + j) < threshold
             rows[r, j] *= zero if dropped else keep
-
-
-@parallel_kernel
-def dropout_parallel(seed, threshold, scale, rows, width, n_workers):
-    """Run `dropout_chunk` for every worker."""
-    for worker in prange(n_workers):
-        dropout_chunk(seed, threshold, scale, rows, width, np.int64(worker), n_workers)

@@ -20,9 +20,8 @@ In inference the arrays over time are rings of 1 step for gates and c and of 2 f
 from typing import NamedTuple
 
 import numpy as np
-from numba import prange
 
-from numlstm.kernels._jit import helper, kernel, parallel_kernel
+from numlstm.kernels._jit import helper, kernel
 from numlstm.kernels.activations import sigmoid_parts, tanh, tanh_parts
 from numlstm.kernels.products import panel_rows, sum_outer_products
 from numlstm.kernels.simd import (
@@ -196,15 +195,6 @@ def lstm_forward_chunk(x, panels, first, active, reverse, tape, last, outputs, w
             write_outputs(h, h_next, H, outputs, t, n, block, worker, n_workers)
 
 
-@parallel_kernel
-def lstm_forward_parallel(x, panels, first, active, reverse, tape, last, outputs, n_workers):
-    """Run `lstm_forward_chunk` for every worker."""
-    for worker in prange(n_workers):
-        lstm_forward_chunk(
-            x, panels, first, active, reverse, tape, last, outputs, np.int64(worker), n_workers
-        )
-
-
 @helper
 def cell_backward(gates, g, c, c_prev, c_next, dh, dh_at, dc, dc_at):
     """One vector of units: gates to gradients of the pre-activations in place; carry dc back.
@@ -281,15 +271,6 @@ def lstm_backward_chunk(panels_T, n_units, d_outputs, active, reverse, tape, car
                 )  # fmt: skip
 
 
-@parallel_kernel
-def lstm_backward_parallel(panels_T, n_units, d_outputs, active, reverse, tape, carry, n_workers):
-    """Run `lstm_backward_chunk` for every worker."""
-    for worker in prange(n_workers):
-        lstm_backward_chunk(
-            panels_T, n_units, d_outputs, active, reverse, tape, carry, np.int64(worker), n_workers
-        )
-
-
 @kernel
 def lstm_weight_gradients_chunk(x, h, active, d_gates, grads, worker, n_workers):
     """Add this worker's share of dWx, dWh and db to `grads`. eq: bptt-weights.
@@ -330,10 +311,3 @@ def lstm_weight_gradients_chunk(x, h, active, d_gates, grads, worker, n_workers)
                 grads.bias, p * W, 0, ones, 0, 0, 0, 0, d_gates, g, W, active[t], 1,
                 grads.bias, p * W, 0,
             )  # fmt: skip
-
-
-@parallel_kernel
-def lstm_weight_gradients_parallel(x, h, active, d_gates, grads, n_workers):
-    """Run `lstm_weight_gradients_chunk` for every worker."""
-    for worker in prange(n_workers):
-        lstm_weight_gradients_chunk(x, h, active, d_gates, grads, np.int64(worker), n_workers)

@@ -8,9 +8,8 @@ is accumulated by one thread in the order of k.
 from typing import NamedTuple
 
 import numpy as np
-from numba import prange
 
-from numlstm.kernels._jit import helper, kernel, parallel_kernel
+from numlstm.kernels._jit import helper, kernel
 from numlstm.kernels.simd import TILE_ROWS, lanes, make_tile_blocks, never_inline
 
 tile_full = make_tile_blocks(TILE_ROWS, 1)
@@ -96,15 +95,6 @@ def rows_times_panels_chunk(A, a_block, K, panels, init, active, C, worker, n_wo
         t = stop
 
 
-@parallel_kernel
-def rows_times_panels_parallel(A, a_block, K, panels, init, active, C, n_workers):
-    """Run `rows_times_panels_chunk` for every worker."""
-    for worker in prange(n_workers):
-        rows_times_panels_chunk(
-            A, a_block, K, panels, init, active, C, np.int64(worker), n_workers
-        )
-
-
 @helper
 def outer_product(A, a, a_k, count, B, b, b_k, n, C, c):
     """C[count, 2 * VL] += A[n, count].T @ B[n, 2 * VL], one row of C per column of A."""
@@ -170,10 +160,3 @@ def outer_products_chunk(A, count, B, active, panels, worker, n_workers):
             sum_outer_products(
                 A, first, min(group, count - first), B.data, b, B.step, B.row, active, panels, c
             )
-
-
-@parallel_kernel
-def outer_products_parallel(A, count, B, active, panels, n_workers):
-    """Run `outer_products_chunk` for every worker."""
-    for worker in prange(n_workers):
-        outer_products_chunk(A, count, B, active, panels, np.int64(worker), n_workers)

@@ -8,19 +8,16 @@ from typing import NamedTuple
 import numpy as np
 
 from numlstm.kernels._threads import launch
-from numlstm.kernels.dropout import dropout_chunk, dropout_parallel
+from numlstm.kernels.dropout import dropout_chunk
 from numlstm.kernels.layout import transpose_panels
 from numlstm.kernels.lstm import (
     Carry,
     Tape,
     lstm_backward_chunk,
-    lstm_backward_parallel,
     lstm_forward_chunk,
-    lstm_forward_parallel,
     lstm_weight_gradients_chunk,
-    lstm_weight_gradients_parallel,
 )
-from numlstm.kernels.products import Rows, rows_times_panels_chunk, rows_times_panels_parallel
+from numlstm.kernels.products import Rows, rows_times_panels_chunk
 from numlstm.nn.weights import PanelLayout, round_up, vector_lanes
 
 
@@ -129,7 +126,7 @@ class LSTMStack:
                 tapes.append(tape)
                 place = out._replace(start=out.start + d * self.hidden_size)
                 launch(
-                    lstm_forward_chunk, lstm_forward_parallel,
+                    lstm_forward_chunk,
                     x, panels[k], first[k], batch.active, d, tape, last[k], place, at_most=B,
                 )  # fmt: skip
             if not top:
@@ -144,7 +141,7 @@ class LSTMStack:
             seed = np.uint64((seed + layer * 0x632BE59BD9B4E019) % 2**64)
             threshold = np.uint64(int(rate * 2**64))
             launch(
-                dropout_chunk, dropout_parallel, seed, threshold, 1 / (1 - rate), rows, self.width
+                dropout_chunk, seed, threshold, 1 / (1 - rate), rows, self.width
             )
 
     def backward(self, panels, kept, d_outputs, carry, grads, workspace, *, want_dX=False):
@@ -191,13 +188,13 @@ class LSTMStack:
         T, B = kept.batch.shape
         Wh_T = self._transposed(workspace, "Wh_T", panels, panels.n_inputs, panels.n_units)
         launch(
-            lstm_backward_chunk, lstm_backward_parallel,
+            lstm_backward_chunk,
             Wh_T, panels.n_units, d_out, active, reverse, tape, carry, at_most=B,
         )  # fmt: skip
         # Read forwards, the state before step t lies at row t of the tape; backwards, at t + 1.
         h_before = time_major(tape.h, reverse * B * self.Hp)
         launch(
-            lstm_weight_gradients_chunk, lstm_weight_gradients_parallel,
+            lstm_weight_gradients_chunk,
             kept.inputs[k // self.n_directions], h_before, active, tape.gates, grads,
         )  # fmt: skip
         if dX is not None:
@@ -207,7 +204,7 @@ class LSTMStack:
             target = time_major(dX)
             zeros = Rows(workspace.zeros("zeros", dX.shape[2]), 0, 0, 0)
             launch(
-                rows_times_panels_chunk, rows_times_panels_parallel,
+                rows_times_panels_chunk,
                 d_gates, T * B * W, W, Wx_T, target if reverse else zeros, active, target,
             )  # fmt: skip
 
