@@ -23,7 +23,14 @@ import numpy as np
 
 from numlstm.kernels._jit import helper, kernel
 from numlstm.kernels.activations import sigmoid_parts, tanh, tanh_parts
-from numlstm.kernels.products import panel_rows, sum_outer_products
+from numlstm.kernels.products import (
+    RUN,
+    next_run,
+    outer_product,
+    pack_columns,
+    packed_size,
+    panel_rows,
+)
 from numlstm.kernels.simd import (
     TILE_ROWS,
     lanes,
@@ -289,20 +296,22 @@ def lstm_weight_gradients_chunk(x, h, active, d_gates, grads, worker, n_workers)
     never_inline()
     P, T, B, W = d_gates.shape
     D, H = grads.n_inputs, grads.n_units
-    K, wide = D + H, W // 2
-    n_groups = min(-(-4 * n_workers // (2 * P)), -(-max(D, H) // TILE_ROWS))
-    for unit in range(worker, 2 * P * n_groups, n_workers):
-        u, group = unit // n_groups, unit % n_groups
-        b = (u // 2 * T * B) * W + u % 2 * wide
-        for part in range(2):
-            source, first, width = (h, D, H) if part else (x, 0, D)
-            share = TILE_ROWS * -(-width // (TILE_ROWS * n_groups))
-            k = group * share
-            if k < width:
-                sum_outer_products(
-                    source, k, min(share, width - k), d_gates, b, B * W, W, active,
-                    grads.weights, (u * K + first + k) * wide,
-                )  # fmt: skip
+    wide, x_size = W // 2, packed_size(D)
+    packed = np.empty(x_size + packed_size(H), d_gates.dtype)
+    t = 0
+    while t < T:
+        stop = next_run(active, t)
+        rows = active[t] * (stop - t)
+        for m in range(0, rows, RUN):
+            n, g = min(RUN, rows - m), t * B * W + m * W
+            pack_columns(x.data, x.start + t * x.step + m * x.row, x.row, n, D, packed, 0)
+            pack_columns(h.data, h.start + t * h.step + m * h.row, h.row, n, H, packed, x_size)
+            for u in range(worker, 2 * P, n_workers):
+                b, c = g + u // 2 * T * B * W + u % 2 * wide, u * (D + H) * wide
+                outer_product(packed, 0, D, d_gates, b, W, n, grads.weights, c)
+                c += D * wide
+                outer_product(packed, x_size, H, d_gates, b, W, n, grads.weights, c)
+        t = stop
     ones = np.ones(1, d_gates.dtype)
     for p in range(worker, P, n_workers):
         for t in range(T):

@@ -96,37 +96,45 @@ def rows_times_panels_chunk(A, a_block, K, panels, init, active, C, worker, n_wo
 
 
 @helper
-def outer_product(A, a, a_k, count, B, b, b_k, n, C, c):
-    """C[count, 2 * VL] += A[n, count].T @ B[n, 2 * VL], one row of C per column of A."""
-    never_inline()
-    wide = 2 * lanes(C)
-    while count >= TILE_ROWS:
-        tile_full(C, c, wide, A, a, 1, a_k, 0, B, b, b_k, n, 1, C, c, wide)
-        a, c, count = a + TILE_ROWS, c + TILE_ROWS * wide, count - TILE_ROWS
-    if count >= 4:
-        tile_4(C, c, wide, A, a, 1, a_k, 0, B, b, b_k, n, 1, C, c, wide)
-        a, c, count = a + 4, c + 4 * wide, count - 4
-    if count >= 2:
-        tile_2(C, c, wide, A, a, 1, a_k, 0, B, b, b_k, n, 1, C, c, wide)
-        a, c, count = a + 2, c + 2 * wide, count - 2
-    if count == 1:
-        tile_1(C, c, wide, A, a, 1, a_k, 0, B, b, b_k, n, 1, C, c, wide)
+def pack_columns(A, a, row, n, count, packed, at):
+    """Copy A[n, count] into tiles of TILE_ROWS columns: (tiles, RUN, TILE_ROWS) from `at` on.
+
+    A column of a wide matrix touches a new page at every row; a packed tile is read in order.
+    """
+    for tile in range(count // TILE_ROWS):
+        source, target = a + tile * TILE_ROWS, at + tile * RUN * TILE_ROWS
+        for m in range(n):
+            for r in range(TILE_ROWS):
+                packed[target + m * TILE_ROWS + r] = A[source + m * row + r]
+    whole = count - count % TILE_ROWS
+    source, target = a + whole, at + whole * RUN
+    for m in range(n):
+        for r in range(count - whole):
+            packed[target + m * TILE_ROWS + r] = A[source + m * row + r]
 
 
 @helper
-def sum_outer_products(A, first, count, B, b, b_step, b_k, active, C, c):
-    """C[count] += sum over active rows of A[first:first+count] x B, in the order (t, row)."""
+def outer_product(packed, at, count, B, b, b_k, n, C, c):
+    """C[count, 2 * VL] += A[n, count].T @ B[n, 2 * VL] with A's columns packed in tiles."""
     never_inline()
-    T, t = active.shape[0] - 1, 0
-    while t < T:
-        stop = next_run(active, t)
-        n = active[t] * (stop - t)
-        for m in range(0, n, RUN):
-            a = A.start + t * A.step + m * A.row + first
-            outer_product(
-                A.data, a, A.row, count, B, b + t * b_step + m * b_k, b_k, min(RUN, n - m), C, c
-            )
-        t = stop
+    wide, K = 2 * lanes(C), TILE_ROWS
+    while count >= TILE_ROWS:
+        tile_full(C, c, wide, packed, at, 1, K, 0, B, b, b_k, n, 1, C, c, wide)
+        at, c, count = at + RUN * TILE_ROWS, c + TILE_ROWS * wide, count - TILE_ROWS
+    if count >= 4:
+        tile_4(C, c, wide, packed, at, 1, K, 0, B, b, b_k, n, 1, C, c, wide)
+        at, c, count = at + 4, c + 4 * wide, count - 4
+    if count >= 2:
+        tile_2(C, c, wide, packed, at, 1, K, 0, B, b, b_k, n, 1, C, c, wide)
+        at, c, count = at + 2, c + 2 * wide, count - 2
+    if count == 1:
+        tile_1(C, c, wide, packed, at, 1, K, 0, B, b, b_k, n, 1, C, c, wide)
+
+
+@helper
+def packed_size(count):
+    """Return the elements that `pack_columns` needs for `count` columns."""
+    return -(-count // TILE_ROWS) * TILE_ROWS * RUN
 
 
 @kernel
@@ -144,19 +152,22 @@ def row_sums_chunk(B, active, sums, worker, n_workers):
 
 
 @kernel
-def outer_products_chunk(A, count, B, active, panels, worker, n_workers):
+def outer_products_chunk(A, B, active, panels, worker, n_workers):
     """panels += A.T @ B over all active rows, this worker's share of the panels.
 
-    A and B are `Rows`, A of `count` columns; panels (Q, count, 2 * VL).
+    A and B are `Rows`; panels (Q, K, 2 * VL), K the columns of A.
     """
     never_inline()
-    Q, _, wide = panels.shape
-    n_groups = min(-(-4 * n_workers // Q), -(-count // TILE_ROWS))
-    group = TILE_ROWS * -(-count // (TILE_ROWS * n_groups))
-    for unit in range(worker, Q * n_groups, n_workers):
-        q, first = unit // n_groups, unit % n_groups * group
-        if first < count:
-            b, c = B.start + q * wide, (q * count + first) * wide
-            sum_outer_products(
-                A, first, min(group, count - first), B.data, b, B.step, B.row, active, panels, c
-            )
+    Q, K, wide = panels.shape
+    packed = np.empty(packed_size(K), panels.dtype)
+    T, t = active.shape[0] - 1, 0
+    while t < T:
+        stop = next_run(active, t)
+        rows = active[t] * (stop - t)
+        for m in range(0, rows, RUN):
+            n, b = min(RUN, rows - m), B.start + t * B.step + m * B.row
+            pack_columns(A.data, A.start + t * A.step + m * A.row, A.row, n, K, packed, 0)
+            for q in range(worker, Q, n_workers):
+                c = q * K * wide
+                outer_product(packed, 0, K, B.data, b + q * wide, B.row, n, panels, c)
+        t = stop
