@@ -20,6 +20,9 @@ from numba.extending import intrinsic
 
 from numlstm.kernels._jit import kernel, parallel_kernel
 
+# About 40 us of products: less is not worth waking another thread.
+WORK_PER_THREAD = 2_000_000
+
 _busy = threading.Lock()
 _forked = False
 _local = threading.local()
@@ -76,7 +79,7 @@ def thread_limit(n_threads):
         _local.limit = before
 
 
-def launch(chunk, *args, at_most=2**31):
+def launch(chunk, *args, work, at_most=2**31):
     """Run every worker's share of a chunk kernel, on as many threads as are free.
 
     Parameters
@@ -85,10 +88,12 @@ def launch(chunk, *args, at_most=2**31):
         Called as ``chunk(*args, worker, n_workers)``; does one worker's share.
     *args
         Its other arguments.
+    work : int
+        Multiply-adds of the whole call, roughly. Small calls stay on one thread.
     at_most : int
         Number of pieces the work can be cut into.
     """
-    n = min(available_threads(), at_most)
+    n = min(available_threads(), at_most, int(work) // WORK_PER_THREAD + 1)
     if n <= 1 or not _busy.acquire(blocking=False):
         chunk(*args, 0, 1)
         return

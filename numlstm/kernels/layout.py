@@ -45,3 +45,30 @@ def transpose_panels(panels, first, count, out):
                         k = q * wide + j
                         out[q, row, j] = panels[p, g, first + k, col] if k < count else 0.0
 
+
+
+@kernel
+def pack_panels(rows, panels):
+    """Write weights (K, 4H) with gates i, f, g, o as panels (P, 2, K, 2 * VL), padded with zeros."""
+    P, _, K, wide = panels.shape
+    VL, H = wide // 2, rows.shape[1] // 4
+    for p in range(P):
+        for gate in range(4):
+            for k in range(K):
+                for j in range(VL):
+                    unit = p * VL + j
+                    value = rows[k, gate * H + unit] if unit < H else 0.0
+                    panels[p, gate // 2, k, gate % 2 * VL + j] = value
+
+
+@kernel
+def unpack_panels(panels, rows):
+    """Write panels (P, 2, K, 2 * VL) as weights (K, 4H) with gates i, f, g, o."""
+    P, _, K, wide = panels.shape
+    VL, H = wide // 2, rows.shape[1] // 4
+    for k in range(K):
+        for gate in range(4):
+            for p in range(P):
+                for j in range(min(VL, H - p * VL)):
+                    value = panels[p, gate // 2, k, gate % 2 * VL + j]
+                    rows[k, gate * H + p * VL + j] = value

@@ -78,6 +78,10 @@ class LSTMStack:
         c = workspace.zeros(name + ".c", n, n_rows, self.Hp)
         return [Carry(h[k], c[k]) for k in range(n)]
 
+    def _products(self, panels):
+        """Return multiply-adds per row and step; a cell update costs as much as 64 a column."""
+        return (panels.n_inputs + panels.n_units + 64) * 4 * self.Hp
+
     def _tape(self, workspace, k, T, B, keep):
         P, S = self.Hp // self.lanes, T if keep else 1
         name = f"tape{k}" if keep else "ring"
@@ -127,7 +131,8 @@ class LSTMStack:
                 place = out._replace(start=out.start + d * self.hidden_size)
                 launch(
                     lstm_forward_chunk,
-                    x, panels[k], first[k], batch.active, d, tape, last[k], place, at_most=B,
+                    x, panels[k], first[k], batch.active, d, tape, last[k], place,
+                    work=T * B * self._products(panels[k]), at_most=B,
                 )  # fmt: skip
             if not top:
                 self._drop(between, layer, dropout)
@@ -141,7 +146,7 @@ class LSTMStack:
             seed = np.uint64((seed + layer * 0x632BE59BD9B4E019) % 2**64)
             threshold = np.uint64(int(rate * 2**64))
             launch(
-                dropout_chunk, seed, threshold, 1 / (1 - rate), rows, self.width
+                dropout_chunk, seed, threshold, 1 / (1 - rate), rows, self.width, work=8 * rows.size
             )
 
     def backward(self, panels, kept, d_outputs, carry, grads, workspace, *, want_dX=False):
@@ -186,16 +191,17 @@ class LSTMStack:
     def _backward_layer(self, panels, kept, k, d_out, carry, grads, workspace, dX, reverse):
         active, tape = kept.batch.active, kept.tapes[k]
         T, B = kept.batch.shape
+        work = T * B * self._products(panels)
         Wh_T = self._transposed(workspace, "Wh_T", panels, panels.n_inputs, panels.n_units)
         launch(
             lstm_backward_chunk,
-            Wh_T, panels.n_units, d_out, active, reverse, tape, carry, at_most=B,
+            Wh_T, panels.n_units, d_out, active, reverse, tape, carry, work=work, at_most=B,
         )  # fmt: skip
         # Read forwards, the state before step t lies at row t of the tape; backwards, at t + 1.
         h_before = time_major(tape.h, reverse * B * self.Hp)
         launch(
             lstm_weight_gradients_chunk,
-            kept.inputs[k // self.n_directions], h_before, active, tape.gates, grads,
+            kept.inputs[k // self.n_directions], h_before, active, tape.gates, grads, work=work,
         )  # fmt: skip
         if dX is not None:
             W = 4 * self.lanes
@@ -206,6 +212,7 @@ class LSTMStack:
             launch(
                 rows_times_panels_chunk,
                 d_gates, T * B * W, W, Wx_T, target if reverse else zeros, active, target,
+                work=dX.size * 4 * self.Hp,
             )  # fmt: skip
 
     def _transposed(self, workspace, name, panels, first, count):

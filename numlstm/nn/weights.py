@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from numlstm.kernels._jit import VECTOR_BYTES
+from numlstm.kernels.layout import pack_panels, unpack_panels
 from numlstm.kernels.lstm import Panels
 
 
@@ -109,25 +110,28 @@ def panel_shapes(n_inputs, n_units, dtype):
 
 def pack(weights, panels):
     """Write Wx, Wh, b into packed panels; the padding becomes zero."""
-    P, _, K, wide = panels.weights.shape
-    VL, H = wide // 2, panels.n_units
-    rows = np.zeros((K + 1, 4, P * VL), panels.weights.dtype)
-    joined = np.concatenate([weights.Wx, weights.Wh, weights.b[None]])
-    rows[:, :, :H] = joined.reshape(K + 1, 4, H)
-    halves = rows.reshape(K + 1, 2, 2, P, VL).transpose(3, 1, 0, 2, 4)
-    panels.weights[...] = halves[:, :, :K].reshape(P, 2, K, wide)
-    panels.bias[...] = halves[:, :, K].reshape(P, 4 * VL)
+    dtype, bias = panels.weights.dtype, _bias_panels(panels)
+    rows = np.concatenate([weights.Wx, weights.Wh]).astype(dtype, copy=False)
+    pack_panels(rows, panels.weights)
+    halves = np.empty_like(bias)
+    pack_panels(np.asarray(weights.b, dtype)[None], halves)
+    bias[...] = halves
 
 
 def unpack(panels):
     """Return packed panels as Wx, Wh, b, in arrays of their own."""
-    P, _, K, wide = panels.weights.shape
-    VL, H, D = wide // 2, panels.n_units, panels.n_inputs
-    bias = panels.bias.reshape(P, 2, 1, wide)
-    halves = np.concatenate([panels.weights, bias], axis=2).reshape(P, 2, K + 1, 2, VL)
-    rows = halves.transpose(2, 1, 3, 0, 4).reshape(K + 1, 4, P * VL)[:, :, :H]
-    rows = rows.reshape(K + 1, 4 * H)
-    return LSTMWeights(rows[:D].copy(), rows[D:K].copy(), rows[K].copy())
+    H, D = panels.n_units, panels.n_inputs
+    rows = np.empty((D + H, 4 * H), panels.weights.dtype)
+    unpack_panels(panels.weights, rows)
+    b = np.empty((1, 4 * H), panels.weights.dtype)
+    unpack_panels(np.ascontiguousarray(_bias_panels(panels)), b)
+    return LSTMWeights(rows[:D], rows[D:], b[0])
+
+
+def _bias_panels(panels):
+    """Return the packed bias (P, W) in the shape of weights of one row."""
+    P, _, _, wide = panels.weights.shape
+    return panels.bias.reshape(P, 2, 1, wide)
 
 
 def unpack_gates(gates, n_units):
