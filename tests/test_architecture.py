@@ -21,8 +21,8 @@ MAX_LINES = 400
 
 # Floor -> the floors it may import. The top (cli and the package itself) may import any.
 BELOW = {"kernels": {"kernels"}, "data": {"data"}, "datasets": {"data"}}
-BELOW["nn"] = {"kernels", "nn"}
-BELOW["interop"] = {"kernels", "nn", "interop"}
+BELOW["nn"] = {"kernels", "data", "nn"}
+BELOW["interop"] = {"kernels", "data", "nn", "interop"}
 BELOW["training"] = {"kernels", "nn", "data", "training"}
 BELOW["persistence"] = {"kernels", "data", "nn", "interop", "training", "persistence"}
 BELOW["estimators"] = BELOW["persistence"] | {"estimators"}
@@ -238,7 +238,7 @@ UPWARD = [
     ("numlstm.datasets", "from numlstm.nn import weights"),
     ("numlstm.nn.lstm", "def f():\n    from numlstm.training import loop"),
     ("numlstm.nn.lstm", "from ..training import loop"),
-    ("numlstm.nn.__init__", "from ..data import windows"),
+    ("numlstm.data.sequences", "from ..nn import weights"),
     ("numlstm.nn.lstm", "from numlstm import LSTMRegressor"),
     ("numlstm.interop.tf1", "from numlstm.data import validation"),
     ("numlstm.training.loop", "from numlstm.persistence import save"),

@@ -31,7 +31,9 @@ def check_number(name, value, low, high=np.inf, *, above=False, below=False):
     TypeError, ValueError
         Naming the argument, the value and what was expected.
     """
-    wanted = f"a number in {'(' if above else '['}{low}, {high}{')' if below or high == np.inf else ']'}"
+    wanted = (
+        f"a number in {'(' if above else '['}{low}, {high}{')' if below or high == np.inf else ']'}"
+    )
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} must be {wanted}, got {value!r}")
     fits = (value > low if above else value >= low) and (value < high if below else value <= high)

@@ -304,7 +304,9 @@ class _Tile:
             columns = self.cells[-1][1] + 1
             weights = []
             for v in range(columns):
-                at = b.add(b.mul(self.number(v // 2), b_half), self.number(v % 2 * self.vector.count))
+                at = b.add(
+                    b.mul(self.number(v // 2), b_half), self.number(v % 2 * self.vector.count)
+                )
                 weights.append(_load(b, b.gep(here, [at]), self.vector))
             after = {}
             for r in range(self.rows):
@@ -361,7 +363,9 @@ def make_tile_blocks(rows, halves):
     """
 
     @intrinsic
-    def tile_blocks(ctx, init, i, i_row, A, a, a_row, a_k, a_block, B, b, b_k, K, n_blocks, C, c, c_row):
+    def tile_blocks(
+        ctx, init, i, i_row, A, a, a_row, a_k, a_block, B, b, b_k, K, n_blocks, C, c, c_row
+    ):
         n = types.int64
         sig = types.void(init, n, n, A, n, n, n, n, B, n, n, n, n, C, n, n)
 

@@ -46,7 +46,6 @@ def transpose_panels(panels, first, count, out):
                         out[q, row, j] = panels[p, g, first + k, col] if k < count else 0.0
 
 
-
 @kernel
 def pack_panels(rows, panels):
     """Write weights (K, 4H) with gates i, f, g, o as panels (P, 2, K, 2 * VL), padded with zeros."""

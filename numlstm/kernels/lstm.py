@@ -230,7 +230,9 @@ def add_output_gradients(d_outputs, t, H, dh, r):
 
 
 @kernel
-def lstm_backward_chunk(panels_T, n_units, d_outputs, active, reverse, tape, carry, worker, n_workers):
+def lstm_backward_chunk(
+    panels_T, n_units, d_outputs, active, reverse, tape, carry, worker, n_workers
+):
     """Run back through all time steps of this worker's rows; `tape.gates` become gradients.
 
     Parameters
@@ -267,9 +269,7 @@ def lstm_backward_chunk(panels_T, n_units, d_outputs, active, reverse, tape, car
                     add_output_gradients(d_outputs, t, n_units, dh, r)
                 for p in range(P):
                     g, at = ((p * T + t) * B + r) * W, r * Hp + p * VL
-                    cell_backward(
-                        gates, g, c, prev + at, this + at, dh, r * Hq + p * VL, dc, at
-                    )
+                    cell_backward(gates, g, c, prev + at, this + at, dh, r * Hq + p * VL, dc, at)
         for q in range(Q):
             for r in range(worker * block, n, n_workers * block):
                 panel_rows(

@@ -14,9 +14,10 @@ from numlstm.data.validation import (
     check_shape,
 )
 from numlstm.kernels.layout import gather_sequences, scatter_sequences
-from numlstm.kernels.products import Rows
 from numlstm.nn.memory import Workspace, aligned_zeros
-from numlstm.nn.stack import Batch, LSTMStack, full_length, time_major
+from numlstm.nn.rows import Batch, batch_first, sort_by_length, time_major
+from numlstm.nn.stack import LSTMStack
+from numlstm.nn.state import load_state, read_state
 from numlstm.nn.weights import (
     LSTMGradients,
     LSTMState,
@@ -27,21 +28,6 @@ from numlstm.nn.weights import (
     unpack,
     unpack_gates,
 )
-
-
-def sort_by_length(lengths, n_samples, n_timesteps):
-    """Return the order of the rows, longest first, and how many are active at each step."""
-    if lengths is None:
-        return np.arange(n_samples), full_length(n_samples, n_timesteps)
-    order = np.argsort(-lengths, kind="stable")
-    ended = np.bincount(lengths, minlength=n_timesteps + 1)
-    return order, n_samples - np.cumsum(ended)
-
-
-def batch_first(array, width):
-    """Return an (N, T, width) array as `Rows`."""
-    T = array.shape[1]
-    return Rows(array.reshape(-1), 0, width, T * width)
 
 
 class LSTM:
@@ -260,6 +246,7 @@ class LSTM:
     def _run(self, X, lengths, state, workspace, keep=False):
         X = as_floats("X", X, self.dtype, 3)
         N, T, D = X.shape
+        stack, H = self._stack, self.hidden_size
         if D != self.input_size or not N or not T:
             raise ValueError(
                 "X must have shape (n_samples, n_timesteps, "
@@ -273,9 +260,9 @@ class LSTM:
             sorted_X = workspace.take("X", T, N, D)
             gather_sequences(X, order, active, sorted_X)
             x = time_major(sorted_X)
-        first = self._load_state(workspace, "first", state, "state", N, order)
-        last = self._stack.states(workspace, "last", N)
-        width = self._stack.width
+        first = load_state(stack.states(workspace, "first", N), state, "state", order, H)
+        last = stack.states(workspace, "last", N)
+        width = stack.width
         outputs = np.empty((N, T, width), self.dtype)
         batch = Batch(x, active)
         if lengths is None:
@@ -283,37 +270,11 @@ class LSTM:
         else:
             rows = workspace.take("outputs", T, N, width)
             target = time_major(rows)
-        kept = self._stack.forward(
-            self._panels, batch, first, last, target, workspace, keep=keep
-        )
+        kept = stack.forward(self._panels, batch, first, last, target, workspace, keep=keep)
         if lengths is not None:
             scatter_sequences(rows, order, active, outputs)
         kept = kept and (kept, order)
-        return outputs, self._read_state(last, order), kept
-
-    def _load_state(self, workspace, name, state, argument, N, order, dh=False):
-        carries = self._stack.states(workspace, name, N, dh)
-        if state is None:
-            return carries
-        try:
-            h, c = state
-        except (TypeError, ValueError):
-            raise TypeError(f"{argument} must be an LSTMState (h, c), got {state!r}") from None
-        shape = (len(carries), N, self.hidden_size)
-        for part in ("h", "c"):
-            array = as_floats(f"{argument}.{part}", h if part == "h" else c, self.dtype, 3)
-            check_shape(f"{argument}.{part}", array, shape)
-            for k, carry in enumerate(carries):
-                getattr(carry, part)[:, : self.hidden_size] = array[k, order]
-        return carries
-
-    def _read_state(self, carries, order):
-        shape = (len(carries), len(order), self.hidden_size)
-        state = LSTMState(np.empty(shape, self.dtype), np.empty(shape, self.dtype))
-        for k, carry in enumerate(carries):
-            state.h[k, order] = carry.h[:, : self.hidden_size]
-            state.c[k, order] = carry.c[:, : self.hidden_size]
-        return state
+        return outputs, read_state(last, order, H), kept
 
     def backward(self, d_outputs, d_state=None):
         """Backpropagate through time, once for each call of `forward`.
@@ -342,7 +303,8 @@ class LSTM:
             raise RuntimeError("backward needs a call of forward before it, one for each")
         kept, order = self._kept
         T, N = kept.batch.shape
-        workspace, width, active = self._workspace, self._stack.width, kept.batch.active
+        stack, workspace, active = self._stack, self._workspace, kept.batch.active
+        width = stack.width
         target = None
         if d_outputs is not None:
             d_outputs = as_floats("d_outputs", d_outputs, self.dtype, 3)
@@ -353,16 +315,22 @@ class LSTM:
                 rows = workspace.take("outputs", T, N, width)
                 gather_sequences(d_outputs, order, active, rows)
                 target = time_major(rows)
-        carry = self._load_state(workspace, "carry", d_state, "d_state", N, order, dh=True)
+        carry = load_state(
+            stack.states(workspace, "carry", N, dh=True),
+            d_state,
+            "d_state",
+            order,
+            self.hidden_size,
+        )
         self._kept = None  # the gates are about to be overwritten
         flat = aligned_zeros(self._parameters.shape, self.dtype)
-        grads = self._stack.layout.views(flat)
-        dX_rows = self._stack.backward(
-            self._panels, kept, target, carry, grads, workspace, want_dX=True
-        )
+        grads = stack.layout.views(flat)
+        dX_rows = stack.backward(self._panels, kept, target, carry, grads, workspace, want_dX=True)
         dX = np.empty((N, T, self.input_size), self.dtype)
         scatter_sequences(dX_rows, order, active, dX)
-        return LSTMGradients([unpack(g) for g in grads], dX, self._read_state(carry, order))
+        return LSTMGradients(
+            [unpack(g) for g in grads], dX, read_state(carry, order, self.hidden_size)
+        )
 
     def step(self, x, state=None):
         """Run one time step, for streams.
@@ -385,7 +353,9 @@ class LSTM:
             the whole sequence.
         """
         if self.bidirectional:
-            raise ValueError("step is not defined for a bidirectional LSTM: it needs whole sequences")
+            raise ValueError(
+                "step is not defined for a bidirectional LSTM: it needs whole sequences"
+            )
         x = as_floats("x", x, self.dtype, 2)
         outputs, state = self(x[:, None, :], state=state)
         return outputs[:, 0], state

@@ -18,19 +18,8 @@ from numlstm.kernels.lstm import (
     lstm_weight_gradients_chunk,
 )
 from numlstm.kernels.products import Rows, rows_times_panels_chunk
+from numlstm.nn.rows import Batch, time_major
 from numlstm.nn.weights import PanelLayout, round_up, vector_lanes
-
-
-class Batch(NamedTuple):
-    """One batch: inputs as `Rows`, and how many rows are still running at each time step."""
-
-    x: Rows
-    active: np.ndarray
-
-    @property
-    def shape(self):
-        """(T, B)."""
-        return len(self.active) - 1, int(self.active[0])
 
 
 class Kept(NamedTuple):
@@ -40,19 +29,6 @@ class Kept(NamedTuple):
     inputs: list  # of every layer, as Rows
     tapes: list  # of every layer and direction
     dropout: tuple  # (rate, seed) between the layers
-
-
-def full_length(n_rows, n_timesteps):
-    """Return the `active` vector of a batch in which every row has the same length."""
-    active = np.full(n_timesteps + 1, n_rows, np.int64)
-    active[-1] = 0
-    return active
-
-
-def time_major(array, start=0):
-    """Return a (T, B, width) array as `Rows`."""
-    T, B, width = array.shape
-    return Rows(array.reshape(-1), start, B * width, width)
 
 
 class LSTMStack:

@@ -1,0 +1,47 @@
+"""Batches of sequences as the kernels see them: rows sorted by length, and where they lie."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from numlstm.kernels.products import Rows
+
+
+class Batch(NamedTuple):
+    """One batch: inputs as `Rows`, and how many rows are still running at each time step."""
+
+    x: Rows
+    active: np.ndarray
+
+    @property
+    def shape(self):
+        """(T, B)."""
+        return len(self.active) - 1, int(self.active[0])
+
+
+def full_length(n_rows, n_timesteps):
+    """Return the `active` vector of a batch in which every row has the same length."""
+    active = np.full(n_timesteps + 1, n_rows, np.int64)
+    active[-1] = 0
+    return active
+
+
+def time_major(array, start=0):
+    """Return a (T, B, width) array as `Rows`."""
+    T, B, width = array.shape
+    return Rows(array.reshape(-1), start, B * width, width)
+
+
+def sort_by_length(lengths, n_samples, n_timesteps):
+    """Return the order of the rows, longest first, and how many are active at each step."""
+    if lengths is None:
+        return np.arange(n_samples), full_length(n_samples, n_timesteps)
+    order = np.argsort(-lengths, kind="stable")
+    ended = np.bincount(lengths, minlength=n_timesteps + 1)
+    return order, n_samples - np.cumsum(ended)
+
+
+def batch_first(array, width):
+    """Return an (N, T, width) array as `Rows`."""
+    T = array.shape[1]
+    return Rows(array.reshape(-1), 0, width, T * width)
