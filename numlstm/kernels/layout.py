@@ -71,3 +71,14 @@ def unpack_panels(panels, rows):
                 for j in range(min(VL, H - p * VL)):
                     value = panels[p, gate // 2, k, gate % 2 * VL + j]
                     rows[k, gate * H + p * VL + j] = value
+
+
+@kernel
+def gather_rows(values, starts, active, out):
+    """out[t, r] = values[starts[r] + t] for the active rows. values (n, D), out (T, B, D)."""
+    T, B, D = out.shape
+    for r in range(B):
+        for t in range(T):
+            if r < active[t]:
+                for j in range(D):
+                    out[t, r, j] = values[starts[r] + t, j]

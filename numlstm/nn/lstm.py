@@ -87,7 +87,9 @@ class LSTM:
 
         self._build(input_size, hidden_size, n_layers, bidirectional, dtype)
         forget_bias = check_number("forget_bias", forget_bias, -np.inf)
-        rng = check_random_state(random_state)
+        self._initialise(forget_bias, check_random_state(random_state))
+
+    def _initialise(self, forget_bias, rng):
         self.weights = [
             initial_weights(n_inputs, n_units, forget_bias, rng)
             for n_inputs, n_units in self._stack.layout.sizes

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from numlstm.kernels.layout import gather_rows
 from numlstm.kernels.products import Rows
 
 
@@ -45,3 +46,29 @@ def batch_first(array, width):
     """Return an (N, T, width) array as `Rows`."""
     T = array.shape[1]
     return Rows(array.reshape(-1), 0, width, T * width)
+
+
+def load_batch(sequences, rows, workspace, name="batch"):
+    """Copy some sequences into a time-major batch, longest first.
+
+    Parameters
+    ----------
+    sequences : Sequences
+    rows : array of int, (B,)
+        Which of the sequences.
+    workspace : Workspace
+    name : str
+
+    Returns
+    -------
+    Batch
+    array of int, (B,)
+        The rows in the order of the batch.
+    """
+    lengths = sequences.lengths[rows]
+    T = int(lengths.max())
+    order, active = sort_by_length(None if lengths.min() == T else lengths, len(rows), T)
+    rows = rows[order]
+    x = workspace.take(name, T, len(rows), sequences.values.shape[1])
+    gather_rows(sequences.values, sequences.starts[rows], active, x)
+    return Batch(time_major(x), active), rows

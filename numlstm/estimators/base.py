@@ -1,0 +1,221 @@
+"""What the estimators share: parameters and their checks, inputs, standardisation, fitting."""
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from numlstm.data.sequences import as_ragged, from_array, is_ragged
+from numlstm.data.validation import (
+    as_floats,
+    check_bool,
+    check_choice,
+    check_dtype,
+    check_integer,
+    check_number,
+)
+from numlstm.kernels._threads import thread_limit
+from numlstm.nn.memory import Workspace
+from numlstm.nn.network import REGRESSION_LOSSES, SequenceNetwork
+from numlstm.training.history import History
+from numlstm.training.lbfgs import train_lbfgs
+from numlstm.training.loop import Settings, report, train
+from numlstm.training.problem import predict
+
+SOLVERS = ("adam", "sgd", "lbfgs")
+
+
+def scale_of(values, weights=None):
+    """Return mean and standard deviation of the columns; 1 where a column is constant.
+
+    Parameters
+    ----------
+    values : array, (n, K)
+    weights : array, (n,), optional
+
+    Returns
+    -------
+    mean, scale : array of float64, (K,)
+    """
+    values = values.astype(np.float64, copy=False)
+    mean = np.average(values, axis=0, weights=weights)
+    scale = np.sqrt(np.average((values - mean) ** 2, axis=0, weights=weights))
+    # A constant column leaves a rounding error of a few ulps behind: that is not a spread.
+    return mean, np.where(scale > 10 * np.finfo(values.dtype).eps * np.abs(mean), scale, 1.0)
+
+
+class SequenceEstimator(BaseEstimator):
+    """Base of the estimators on sequences. Not for use by itself."""
+
+    def _check_parameters(self):
+        check_integer("hidden_size", self.hidden_size, 1)
+        check_integer("n_layers", self.n_layers, 1)
+        check_bool("bidirectional", self.bidirectional)
+        check_number("dropout", self.dropout, 0, 1, below=True)
+        check_number("forget_bias", self.forget_bias, -np.inf)
+        check_choice("loss", self.loss, tuple(REGRESSION_LOSSES))
+        check_choice("solver", self.solver, SOLVERS)
+        check_number("learning_rate_init", self.learning_rate_init, 0, above=True)
+        check_number("alpha", self.alpha, 0)
+        check_integer("batch_size", self.batch_size, 1)
+        check_integer("max_iter", self.max_iter, 0)
+        if self.clip_norm is not None:
+            check_number("clip_norm", self.clip_norm, 0, above=True)
+        for name in ("shuffle", "early_stopping", "standardize", "warm_start"):
+            check_bool(name, getattr(self, name))
+        check_number("validation_fraction", self.validation_fraction, 0, 1, above=True, below=True)
+        check_integer("n_iter_no_change", self.n_iter_no_change, 1)
+        check_number("tol", self.tol, 0)
+        if self.n_threads is not None:
+            check_integer("n_threads", self.n_threads, 1)
+        check_dtype(self.dtype)
+        check_integer("verbose", int(self.verbose), 0)
+        if self.solver == "lbfgs" and self.dropout:
+            raise ValueError("dropout needs solver 'adam' or 'sgd': 'lbfgs' minimises one function")
+
+    def _check_X(self, X, reset):
+        """Return X as `Sequences`; learn, or compare, the number of features."""
+        dtype = np.dtype(self.dtype)
+        ragged = is_ragged(X)
+        if ragged:
+            sequences = as_ragged("X", X, dtype)
+            n_features = sequences.values.shape[1]
+        elif np.ndim(X) == 3:
+            array = as_floats("X", X, dtype, 3)
+            if 0 in array.shape:
+                raise ValueError(
+                    "X must have shape (n_samples, n_timesteps, n_features), none of them 0, "
+                    f"got {array.shape}"
+                )
+            sequences, n_features = from_array(array), array.shape[2]
+        else:
+            array = validate_data(self, X, reset=reset, dtype=dtype, order="C")
+            sequences, n_features = from_array(array[:, :, None]), array.shape[1]
+        two_d = not ragged and np.ndim(X) == 2
+        if reset:
+            self.n_features_in_, self._univariate = n_features, two_d
+            if not two_d and hasattr(self, "feature_names_in_"):
+                del self.feature_names_in_
+            return sequences
+        if not two_d and sequences.values.shape[1] != self._input_size:
+            raise ValueError(
+                f"X has {n_features} features, but {type(self).__name__} is expecting "
+                f"{self._input_size} features as input"
+            )
+        if two_d and not self._univariate and self._input_size != 1:
+            raise ValueError(
+                f"X must have {self._input_size} features, got a 2-D X of shape {np.shape(X)}, "
+                "which means sequences of one feature"
+            )
+        return sequences
+
+    @property
+    def _input_size(self):
+        return 1 if self._univariate else self.n_features_in_
+
+    def _settings(self):
+        return Settings(
+            self.loss, self.solver, float(self.learning_rate_init), float(self.alpha),
+            int(self.batch_size), int(self.max_iter), self.clip_norm, bool(self.shuffle),
+            float(self.tol), int(self.n_iter_no_change), int(self.verbose),
+        )  # fmt: skip
+
+    def _standardize_X(self, sequences, weights=None):
+        """Learn the scale of the inputs from the training sequences."""
+        n_features = sequences.values.shape[1]
+        self._x_mean, self._x_scale = np.zeros(n_features), np.ones(n_features)
+        if self.standardize:
+            rows = sequences.rows()
+            weights = None if weights is None else np.repeat(weights, sequences.lengths)
+            self._x_mean, self._x_scale = scale_of(sequences.values[rows], weights)
+
+    def _scaled(self, sequences):
+        """Return sequences on the scale the network sees."""
+        dtype = np.dtype(self.dtype)
+        if not self.standardize:
+            return sequences._replace(values=np.ascontiguousarray(sequences.values, dtype))
+        values = (sequences.values - self._x_mean) / self._x_scale
+        return sequences._replace(values=np.ascontiguousarray(values, dtype))
+
+    def _build(self, n_outputs, per_step, rng):
+        """Make a network with fresh parameters, or keep the last one for a warm start."""
+        geometry = {
+            "input_size": self._input_size,
+            "hidden_size": int(self.hidden_size),
+            "n_outputs": n_outputs,
+            "n_layers": int(self.n_layers),
+            "bidirectional": bool(self.bidirectional),
+            "per_step": per_step,
+            "dropout": float(self.dropout),
+            "dtype": str(np.dtype(self.dtype)),
+        }
+        if self.warm_start and hasattr(self, "_network"):
+            if self._network.geometry != geometry:
+                raise ValueError(
+                    "warm_start needs the geometry of the previous fit, "
+                    f"{self._network.geometry}, got {geometry}"
+                )
+            return self._network
+        network = SequenceNetwork(
+            geometry["input_size"], geometry["hidden_size"], n_outputs,
+            n_layers=geometry["n_layers"], bidirectional=geometry["bidirectional"],
+            per_step=per_step, dropout=geometry["dropout"], dtype=geometry["dtype"],
+        )  # fmt: skip
+        network.initialise(float(self.forget_bias), rng)
+        return network
+
+    def _train(self, network, problem, rng, validation_score):
+        """Train the network and set the fitted attributes."""
+        history = History(self.tol, self.n_iter_no_change)
+        settings = self._settings()
+        with thread_limit(self.n_threads):
+            if self.solver == "lbfgs":
+                outcome = train_lbfgs(network, problem, settings, history, validation_score)
+            else:
+                outcome = train(network, problem, settings, rng, history, validation_score)
+        best = history.best_parameters
+        if best is not None and (validation_score or outcome == "diverged"):
+            network.parameters[...] = best
+        self._network, self.lstm_ = network, network.lstm
+        self.loss_curve_ = history.loss_curve
+        self.loss_ = history.loss_curve[-1] if history.loss_curve else None
+        self.best_loss_ = None if validation_score or not history.loss_curve else history.best_loss
+        self.validation_scores_ = history.validation_scores if validation_score else None
+        self.best_validation_score_ = history.best_score if validation_score else None
+        self.n_iter_ = len(history.loss_curve)
+        self.t_ = history.n_steps
+        report(outcome, history)
+
+    def _split(self, problem, rng):
+        """Return the problem to train on and the one held out for early stopping, or None."""
+        if not self.early_stopping:
+            return problem, None
+        n = len(problem.sequences.lengths)
+        n_held = max(1, round(n * self.validation_fraction))
+        if n_held >= n:
+            raise ValueError(f"early_stopping needs at least 2 samples to hold one out, got {n}")
+        order = rng.permutation(n)
+        return problem.subset(np.sort(order[n_held:])), problem.subset(np.sort(order[:n_held]))
+
+    def _raw_predict(self, X):
+        """Return the network's outputs for X, and X as `Sequences`."""
+        check_is_fitted(self)
+        sequences = self._check_X(X, reset=False)
+        with thread_limit(self.n_threads):
+            out = predict(self._network, self._scaled(sequences), Workspace(self._network.dtype))
+        return out, sequences
+
+    def _step(self, x, state):
+        """Return the network's outputs for one time step, and the state after it."""
+        check_is_fitted(self)
+        if self.bidirectional:
+            raise ValueError("predict_step is not defined for bidirectional=True")
+        x = as_floats("x", x, np.dtype(self.dtype), 2)
+        if x.shape[1] != self._input_size:
+            raise ValueError(f"x must have shape (n_samples, {self._input_size}), got {x.shape}")
+        x = ((x - self._x_mean) / self._x_scale).astype(self.dtype)
+        with thread_limit(self.n_threads):
+            return self._network.step(x, state)
+
+    def _rng(self):
+        return check_random_state(self.random_state)

@@ -1,0 +1,329 @@
+"""`LSTMRegressor`: numbers from sequences."""
+
+import numpy as np
+from sklearn.base import RegressorMixin
+from sklearn.metrics import r2_score
+from sklearn.utils.validation import _check_sample_weight, check_consistent_length, column_or_1d
+
+from numlstm.data.sequences import Sequences, as_ragged, is_ragged
+from numlstm.data.validation import as_floats
+from numlstm.estimators.base import SequenceEstimator, scale_of
+from numlstm.nn.memory import Workspace
+from numlstm.training.problem import Problem, predict
+
+
+class LSTMRegressor(RegressorMixin, SequenceEstimator):
+    """LSTM regression on sequences: one target each, several, or one for each time step.
+
+    Parameters
+    ----------
+    hidden_size : int
+        Units of each LSTM layer and direction.
+    n_layers : int
+        LSTM layers on top of each other.
+    bidirectional : bool
+        Each layer also reads the sequences from their ends.
+    dropout : float in [0, 1)
+        Share of the outputs dropped between layers while training.
+    forget_bias : float
+        Initial bias of the forget gates.
+    loss : {"squared_error", "absolute_error", "huber"}
+        Mean over targets, on standardised targets if `standardize`. Huber's bend is at 1.
+    solver : {"adam", "sgd", "lbfgs"}
+        Adam (Kingma & Ba 2015), gradient descent with momentum 0.9, or SciPy's L-BFGS on all
+        samples at once, the right one for small networks.
+    learning_rate_init : float
+        Of "adam" and "sgd".
+    alpha : float
+        L2 penalty: alpha / 2 times the squared weights, biases left out.
+    batch_size : int
+        Sequences per step of "adam" and "sgd".
+    max_iter : int
+        Epochs, or iterations of "lbfgs".
+    clip_norm : float or None
+        Largest norm of a gradient; longer ones are scaled down.
+    shuffle : bool
+        Draw a new order of the samples in every epoch.
+    early_stopping : bool
+        Hold out a part of the samples, stop when its score stops rising, and restore the weights
+        that scored best. Otherwise the training loss decides when to stop.
+    validation_fraction : float
+        Share of the samples to hold out.
+    n_iter_no_change : int
+        Epochs without improvement by `tol` before stopping.
+    tol : float
+        See `n_iter_no_change`; for "lbfgs" the largest gradient component at which to stop.
+    standardize : bool
+        Bring inputs and targets to mean 0 and standard deviation 1, and predictions back.
+    warm_start : bool
+        Start from the weights of the previous fit.
+    random_state : int, RandomState instance or None
+        Seed of weights, order and dropout. With an integer, results repeat to the bit, whatever the
+        number of threads.
+    n_threads : int or None
+        Threads to use; by default all that Numba has.
+    dtype : {"float32", "float64"}
+    verbose : int
+        1 shows a progress bar.
+
+    Attributes
+    ----------
+    n_features_in_ : int
+        Features of a 3-D X; time steps of a 2-D one.
+    n_outputs_ : int
+        Targets per sequence or per step.
+    loss_ : float
+        Loss of the last epoch.
+    loss_curve_ : list of float
+        Loss of each epoch.
+    best_loss_ : float or None
+        Smallest loss; None with early stopping.
+    validation_scores_ : list of float or None
+        R^2 on the samples held out, by epoch.
+    n_iter_ : int
+        Epochs done.
+    lstm_ : LSTM
+        The fitted layers; they see standardised inputs.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from numlstm import LSTMRegressor
+    >>> X = np.random.default_rng(0).uniform(size=(200, 10, 1))
+    >>> y = X.sum(axis=(1, 2))
+    >>> model = LSTMRegressor(8, solver="lbfgs", random_state=0).fit(X[:150], y[:150])
+    >>> model.score(X[150:], y[150:]) > 0.99
+    True
+    """
+
+    def __init__(
+        self,
+        hidden_size=32,
+        n_layers=1,
+        *,
+        bidirectional=False,
+        dropout=0.0,
+        forget_bias=1.0,
+        loss="squared_error",
+        solver="adam",
+        learning_rate_init=1e-3,
+        alpha=0.0,
+        batch_size=32,
+        max_iter=100,
+        clip_norm=1.0,
+        shuffle=True,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=10,
+        tol=1e-4,
+        standardize=True,
+        warm_start=False,
+        random_state=None,
+        n_threads=None,
+        dtype="float32",
+        verbose=0,
+    ):
+        self.hidden_size = hidden_size
+        self.n_layers = n_layers
+        self.bidirectional = bidirectional
+        self.dropout = dropout
+        self.forget_bias = forget_bias
+        self.loss = loss
+        self.solver = solver
+        self.learning_rate_init = learning_rate_init
+        self.alpha = alpha
+        self.batch_size = batch_size
+        self.max_iter = max_iter
+        self.clip_norm = clip_norm
+        self.shuffle = shuffle
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.standardize = standardize
+        self.warm_start = warm_start
+        self.random_state = random_state
+        self.n_threads = n_threads
+        self.dtype = dtype
+        self.verbose = verbose
+
+    def fit(self, X, y, sample_weight=None):
+        """Fit the network.
+
+        Parameters
+        ----------
+        X : array, (n_samples, n_timesteps, n_features) or (n_samples, n_timesteps), or list of arrays
+            Sequences; a list holds arrays (n_timesteps, n_features) of different lengths. A 2-D X
+            means sequences of one feature.
+        y : array, (n_samples,), (n_samples, n_outputs) or (n_samples, n_timesteps, n_outputs)
+            Targets of each sequence, or of each step; a list of arrays (n_timesteps, n_outputs) or
+            (n_timesteps,) where X is a list.
+        sample_weight : array, (n_samples,), optional
+
+        Returns
+        -------
+        LSTMRegressor
+            Itself.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For parameters or data that make no sense, before any work is done.
+        """
+        self._check_parameters()
+        sequences = self._check_X(X, reset=True)
+        n = len(sequences.lengths)
+        check_consistent_length(sequences.lengths, y if y is not None else [])
+        targets = self._check_y(y, sequences)
+        weights = _check_sample_weight(
+            sample_weight, sequences.lengths, dtype=np.float64, ensure_non_negative=True
+        )
+        if weights.sum() == 0:
+            raise ValueError(f"sample_weight must have a positive sum, got {n} zeros")
+        per_step = isinstance(targets, Sequences)
+        rng = self._rng()
+        given = weights if sample_weight is not None else None
+        network = self._build(self.n_outputs_, per_step, rng)
+        self._standardize_X(sequences, given)
+        self._standardize_y(targets, given)
+        problem = Problem(self._scaled(sequences), self._scaled_targets(targets), weights)
+        problem, held = self._split(problem, rng)
+        score = None
+        if held is not None:
+            score = self._validation_score(network, held)
+        self._train(network, problem, rng, score)
+        return self
+
+    def _check_y(self, y, sequences):
+        """Return targets (n, K), or `Sequences` of them where there is one for each step."""
+        dtype = np.dtype("float64")
+        if is_ragged(y) and is_ragged(y[0]) is False and np.ndim(y[0]) > 0:
+            targets = as_ragged("y", y, dtype)
+        elif np.ndim(y) == 3:
+            array = as_floats("y", y, dtype, 3)
+            targets = as_ragged("y", list(array), dtype)
+        else:
+            array = as_floats("y", y, dtype, np.ndim(y) if np.ndim(y) in (1, 2) else 1)
+            self._y_ndim, self.n_outputs_ = array.ndim, array.reshape(len(array), -1).shape[1]
+            return array.reshape(len(array), -1)
+        if not np.array_equal(targets.lengths, sequences.lengths):
+            k = int(np.flatnonzero(targets.lengths != sequences.lengths)[0])
+            raise ValueError(
+                f"y must have one target for each time step of X: sequence {k} has "
+                f"{sequences.lengths[k]} steps, but {targets.lengths[k]} targets"
+            )
+        self._y_ndim, self.n_outputs_ = 3, targets.values.shape[1]
+        return targets
+
+    def _standardize_y(self, targets, weights):
+        self._y_mean, self._y_scale = np.zeros(self.n_outputs_), np.ones(self.n_outputs_)
+        if self.standardize:
+            if isinstance(targets, Sequences):
+                weights = None if weights is None else np.repeat(weights, targets.lengths)
+                self._y_mean, self._y_scale = scale_of(targets.values[targets.rows()], weights)
+            else:
+                self._y_mean, self._y_scale = scale_of(targets, weights)
+
+    def _scaled_targets(self, targets):
+        dtype = np.dtype(self.dtype)
+        if isinstance(targets, Sequences):
+            values = ((targets.values - self._y_mean) / self._y_scale).astype(dtype)
+            return targets._replace(values=values)
+        return ((targets - self._y_mean) / self._y_scale).astype(dtype)
+
+    def _unscaled(self, out):
+        return (out * self._y_scale + self._y_mean).astype(self.dtype)
+
+    def _validation_score(self, network, held):
+        """Return a function that scores the network on the problem held out."""
+        workspace = Workspace(network.dtype)
+        targets, weights = held.targets, held.weights
+        if isinstance(targets, Sequences):
+            weights = np.repeat(weights, targets.lengths)
+            targets = targets.values[targets.rows()]
+
+        def score():
+            out = predict(network, held.sequences, workspace)
+            if len(targets) < 2:  # R^2 is not defined for one target
+                return -float(np.mean((out - targets) ** 2))
+            return r2_score(targets, out, sample_weight=weights)
+
+        return score
+
+    def predict(self, X):
+        """Predict the targets of sequences.
+
+        Parameters
+        ----------
+        X : array or list of arrays
+            As in `fit`.
+
+        Returns
+        -------
+        array or list of arrays
+            (n_samples,) or (n_samples, n_outputs), as y was; with one target per step (n_samples,
+            n_timesteps, n_outputs), a list where X is one.
+
+        Raises
+        ------
+        NotFittedError, TypeError, ValueError
+        """
+        out, sequences = self._raw_predict(X)
+        y = self._unscaled(out)
+        if self._y_ndim == 1:
+            return y[:, 0]
+        if not self._network.per_step:
+            return y
+        if not is_ragged(X):
+            return y.reshape(len(sequences.lengths), -1, self.n_outputs_)
+        return np.split(y, np.cumsum(sequences.lengths)[:-1])
+
+    def score(self, X, y, sample_weight=None):
+        """Return R^2 of the predictions; with one target per step, over all steps.
+
+        Parameters
+        ----------
+        X : array or list of arrays
+        y : array or list of arrays
+        sample_weight : array, (n_samples,), optional
+
+        Returns
+        -------
+        float
+        """
+        predicted = self.predict(X)
+        if self._y_ndim < 3:
+            return r2_score(y, predicted, sample_weight=sample_weight)
+        lengths = [len(p) for p in predicted]
+        rows = [
+            np.asarray(part, np.float64).reshape(n, -1) for part, n in zip(y, lengths, strict=True)
+        ]
+        if sample_weight is not None:
+            sample_weight = np.repeat(column_or_1d(sample_weight), lengths)
+        return r2_score(
+            np.concatenate(rows), np.concatenate(list(predicted)), sample_weight=sample_weight
+        )
+
+    def predict_step(self, x, state=None):
+        """Predict from one more time step of each sequence, for streams.
+
+        Parameters
+        ----------
+        x : array, (n_samples, n_features)
+            The next step of each sequence.
+        state : LSTMState, optional
+            As the previous call returned it; zero by default.
+
+        Returns
+        -------
+        y : array, (n_samples,) or (n_samples, n_outputs)
+            What `predict` returns for the sequences up to here.
+        state : LSTMState
+
+        Raises
+        ------
+        NotFittedError, ValueError
+        """
+        out, state = self._step(x, state)
+        y = self._unscaled(out)
+        return (y[:, 0] if self._y_ndim == 1 else y), state

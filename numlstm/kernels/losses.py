@@ -1,0 +1,58 @@
+"""Losses with their gradients. Rows past a sequence's end are not looked at.
+
+Predictions and gradients are `Rows` of padded width; targets are (n, K) in the same order of rows,
+weights (n,). Each kernel returns the weighted sum of the losses and writes its gradient, zero in the
+padding, times `scale`.
+"""
+
+import math
+
+from numlstm.kernels._jit import helper, kernel
+
+SQUARED, ABSOLUTE, HUBER = 0, 1, 2
+
+
+@helper
+def point_loss(kind, e):
+    """Return loss and derivative at an error e. eq: squared-error; Huber (1964) with delta 1."""
+    if kind == SQUARED:
+        return e * e, 2 * e
+    size = abs(e)
+    if kind == HUBER and size <= 1:
+        return 0.5 * e * e, e
+    sign = math.copysign(1.0, e) if e != 0 else 0.0
+    return (size - 0.5 if kind == HUBER else size), sign
+
+
+@kernel
+def regression_loss(kind, Y, targets, weights, active, width, scale, dY):
+    """Return the weighted sum over rows of the mean loss of a row's outputs.
+
+    Parameters
+    ----------
+    kind : int
+        SQUARED, ABSOLUTE or HUBER.
+    Y, dY : Rows
+        Predictions, and what to overwrite with the gradient; `width` elements a row.
+    targets : array, (T * B, K)
+    weights : array, (T * B,)
+    active : array of int64, (T + 1,)
+    width : int
+    scale : float
+        Factor of the gradient: one over the sum of all weights.
+    """
+    B, K = active[0], targets.shape[1]
+    total = 0.0
+    for t in range(active.shape[0] - 1):
+        for r in range(active[t]):
+            n = t * B + r
+            y, d = Y.start + t * Y.step + r * Y.row, dY.start + t * dY.step + r * dY.row
+            loss = 0.0
+            for k in range(K):
+                value, slope = point_loss(kind, float(Y.data[y + k]) - targets[n, k])
+                loss += value
+                dY.data[d + k] = slope * (weights[n] * scale / K)
+            for k in range(K, width):
+                dY.data[d + k] = 0.0
+            total += loss / K * weights[n]
+    return total

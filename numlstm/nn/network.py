@@ -1,0 +1,164 @@
+"""LSTM layers with a dense layer on top: predictions, and the loss with its gradient."""
+
+import numpy as np
+
+from numlstm.kernels.losses import ABSOLUTE, HUBER, SQUARED, regression_loss
+from numlstm.nn.dense import Dense
+from numlstm.nn.lstm import LSTM
+from numlstm.nn.memory import Workspace, aligned_zeros
+from numlstm.nn.rows import full_length, time_major
+
+REGRESSION_LOSSES = {"squared_error": SQUARED, "absolute_error": ABSOLUTE, "huber": HUBER}
+
+
+class SequenceNetwork:
+    """LSTM layers, then a dense layer on the last hidden state or on that of every step.
+
+    All parameters lie in one flat vector, `parameters`, in the kernels' layout.
+
+    Parameters
+    ----------
+    input_size, hidden_size, n_outputs : int
+    n_layers : int
+    bidirectional : bool
+    per_step : bool
+        One output for each time step instead of one for each sequence. Bidirectional without it,
+        the last states of both directions are joined.
+    dropout : float
+        Between the layers, while training.
+    dtype : {"float32", "float64"}
+    """
+
+    def __init__(
+        self,
+        input_size,
+        hidden_size,
+        n_outputs,
+        *,
+        n_layers=1,
+        bidirectional=False,
+        per_step=False,
+        dropout=0.0,
+        dtype="float32",
+    ):
+        self.geometry = {
+            "input_size": input_size,
+            "hidden_size": hidden_size,
+            "n_outputs": n_outputs,
+            "n_layers": n_layers,
+            "bidirectional": bidirectional,
+            "per_step": per_step,
+            "dropout": dropout,
+            "dtype": str(np.dtype(dtype)),
+        }
+        self.per_step, self.dropout = per_step, dropout
+        self.lstm = LSTM.__new__(LSTM)
+        self.lstm._build(input_size, hidden_size, n_layers, bidirectional, dtype)
+        self.stack, self.dtype = self.lstm._stack, self.lstm.dtype
+        self.dense = Dense(self.stack.width, n_outputs, dtype)
+        split = self.stack.layout.size
+        self.parameters = aligned_zeros((split + self.dense.size,), dtype)
+        self.gradient = aligned_zeros(self.parameters.shape, dtype)
+        self._head, self._d_head = self.parameters[split:], self.gradient[split:]
+        self.lstm._adopt(self.parameters[:split])
+        self._panels = self.lstm._panels
+        self._d_panels = self.stack.layout.views(self.gradient[:split])
+        self.workspace = Workspace(self.dtype)
+
+    def initialise(self, forget_bias, rng):
+        """Draw fresh parameters."""
+        self.lstm._initialise(forget_bias, rng)
+        self.dense.initialise(self._head, rng)
+
+    def weight_arrays(self):
+        """Return pairs (weights, gradient) of all that an L2 penalty shrinks: no bias."""
+        pairs = [(p.weights, d.weights) for p, d in zip(self._panels, self._d_panels, strict=True)]
+        return [*pairs, (self.dense.views(self._head)[0], self.dense.views(self._d_head)[0])]
+
+    def _features(self, batch, last, workspace):
+        """Return what the dense layer reads, as `Rows`, and its `active` vector."""
+        if self.per_step:
+            return time_major(workspace.take("features", *batch.shape, self.stack.width))
+        _, B = batch.shape
+        H, top = self.stack.hidden_size, last[-self.stack.n_directions :]
+        features = workspace.take("features", 1, B, self.stack.width)
+        for d, carry in enumerate(top):
+            features[0, :, d * H : (d + 1) * H] = carry.h[:, :H]
+        return time_major(features)
+
+    def _forward(self, batch, workspace, *, keep=False, dropout=(0.0, 0)):
+        T, B = batch.shape
+        first = self.stack.states(workspace, "first", B)
+        last = self.stack.states(workspace, "last", B)
+        outputs = None
+        if self.per_step:
+            outputs = time_major(workspace.take("features", T, B, self.stack.width))
+        kept = self.stack.forward(
+            self._panels, batch, first, last, outputs, workspace, keep=keep, dropout=dropout
+        )
+        features = self._features(batch, last, workspace)
+        active = batch.active if self.per_step else full_length(B, 1)
+        out = self.dense.forward(self._head, features, active, workspace)
+        return out, features, active, kept
+
+    def predict(self, batch, workspace):
+        """Return the outputs of a batch: (T, B, n_outputs) per step, else (1, B, n_outputs).
+
+        What stands past a sequence's end is undefined.
+        """
+        out, _, _, _ = self._forward(batch, workspace)
+        return out[:, :, : self.dense.n_outputs]
+
+    def loss_and_gradient(self, batch, targets, weights, scale, loss, seed=0):
+        """Return the weighted sum of losses; add its gradient times `scale` to `self.gradient`.
+
+        Parameters
+        ----------
+        batch : Batch
+        targets : array, (T * B, n_outputs) per step, else (B, n_outputs)
+        weights : array, (T * B,) or (B,)
+            Of the rows of `targets`.
+        scale : float
+        loss : {"squared_error", "absolute_error", "huber"}
+        seed : int
+            Of the dropout.
+        """
+        ws = self.workspace
+        out, features, active, kept = self._forward(
+            batch, ws, keep=True, dropout=(self.dropout, seed)
+        )
+        rows = time_major(out)
+        total = regression_loss(
+            REGRESSION_LOSSES[loss], rows, targets, weights, active, self.dense.width, scale, rows
+        )
+        d_features = self.dense.backward(self._head, features, active, out, self._d_head, ws)
+        _, B = batch.shape
+        carry = self.stack.states(ws, "carry", B, dh=True)
+        if self.per_step:
+            d_outputs = time_major(d_features)
+        else:
+            d_outputs, H = None, self.stack.hidden_size
+            for d, top in enumerate(carry[-self.stack.n_directions :]):
+                top.h[:, :H] = d_features[0, :, d * H : (d + 1) * H]
+        self.stack.backward(self._panels, kept, d_outputs, carry, self._d_panels, ws)
+        return total
+
+    def step(self, x, state):
+        """Return the outputs of one time step, (n_samples, n_outputs), and the state after it."""
+        h, state = self.lstm.step(x, state)
+        W, b = self.dense.get_weights(self._head)
+        return h @ W + b, state
+
+    def __getstate__(self):
+        """Return what a copy or a pickle needs: geometry and parameters in plain layout."""
+        return {
+            "geometry": self.geometry,
+            "lstm": self.lstm.weights,
+            "dense": self.dense.get_weights(self._head),
+        }
+
+    def __setstate__(self, state):
+        """Rebuild from `__getstate__`."""
+        self.__init__(**state["geometry"])
+        self.lstm.weights = state["lstm"]
+        self.dense.set_weights(self._head, *state["dense"])

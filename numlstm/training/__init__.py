@@ -1,0 +1,1 @@
+"""Minibatch and full-batch training of networks; knows no estimator."""

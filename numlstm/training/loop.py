@@ -1,0 +1,157 @@
+"""Minibatch training: shuffled epochs of clipped Adam or momentum steps."""
+
+import warnings
+from typing import NamedTuple
+
+import numpy as np
+
+from numlstm.kernels.optimizers import adam_step, global_norm, momentum_step
+from numlstm.nn.memory import aligned_zeros
+from numlstm.training.problem import accumulate, add_penalty
+
+MOMENTUM = 0.9
+BETA1, BETA2, EPS = 0.9, 0.999, 1e-8
+
+
+class Settings(NamedTuple):
+    """How to train; the names are those of the estimators' parameters."""
+
+    loss: str
+    solver: str
+    learning_rate_init: float
+    alpha: float
+    batch_size: int
+    max_iter: int
+    clip_norm: float
+    shuffle: bool
+    tol: float
+    n_iter_no_change: int
+    verbose: int
+
+
+class Optimizer:
+    """Adam or gradient descent with momentum, on gradients clipped to a global norm.
+
+    Parameters
+    ----------
+    solver : {"adam", "sgd"}
+    parameters : array
+        Updated in place.
+    clip_norm : float or None
+        Largest norm of a gradient; longer ones are scaled down (Pascanu et al. 2013).
+    """
+
+    def __init__(self, solver, parameters, clip_norm):
+        self.solver, self.parameters, self.clip_norm = solver, parameters, clip_norm
+        self.m = aligned_zeros(parameters.shape, parameters.dtype)
+        self.v = aligned_zeros(parameters.shape, parameters.dtype) if solver == "adam" else None
+        self.t = 0
+
+    def step(self, gradient, rate):
+        """Update the parameters; return False, and change nothing, if the gradient is not finite."""
+        norm = global_norm(gradient)
+        if not np.isfinite(norm):
+            return False
+        clip = self.clip_norm
+        scale = clip / norm if clip is not None and norm > clip else 1.0
+        self.t += 1
+        p, n = self.parameters, len(self.parameters)
+        if self.solver == "adam":
+            adam_step(p, gradient, self.m, self.v, scale, rate, BETA1, BETA2, EPS, self.t, 0, n)
+        else:
+            momentum_step(p, gradient, self.m, scale, rate, MOMENTUM, 0, n)
+        return True
+
+
+def progress_bar(settings, unit="epoch"):
+    """Return a tqdm bar over the epochs; silent unless `verbose`."""
+    from tqdm import tqdm
+
+    return tqdm(total=settings.max_iter, unit=unit, disable=not settings.verbose, leave=True)
+
+
+def train(network, problem, settings, rng, history, validation_score=None, rate=None):
+    """Train until `max_iter` epochs have passed or nothing improves.
+
+    Parameters
+    ----------
+    network : SequenceNetwork
+        Its parameters are updated.
+    problem : Problem
+    settings : Settings
+    rng : RandomState
+    history : History
+        Recorded into.
+    validation_score : callable, optional
+        Called after every epoch; higher is better. Without it, the training loss decides.
+    rate : callable, optional
+        Learning rate by step number, from 0; constant by default.
+
+    Returns
+    -------
+    str
+        "converged", "max_iter", "interrupted" or "diverged".
+    """
+    optimizer = Optimizer(settings.solver, network.parameters, settings.clip_norm)
+    rate = rate or (lambda step: settings.learning_rate_init)
+    n = len(problem.sequences.lengths)
+    with progress_bar(settings) as bar:
+        try:
+            for _ in range(settings.max_iter):
+                order = rng.permutation(n) if settings.shuffle else np.arange(n)
+                loss = _epoch(network, problem, settings, rng, optimizer, order, rate)
+                if loss is None:
+                    return "diverged"
+                score = validation_score() if validation_score else None
+                history.record(network.parameters, loss, score)
+                history.n_steps = optimizer.t
+                bar.set_postfix_str(describe(loss, score), refresh=False)
+                bar.update()
+                if history.out_of_patience:
+                    return "converged"
+        except KeyboardInterrupt:
+            return "interrupted"
+    return "max_iter"
+
+
+def _epoch(network, problem, settings, rng, optimizer, order, rate):
+    """Return the mean loss over an epoch, or None where a gradient was not finite."""
+    total, weight = 0.0, 0.0
+    for start in range(0, len(order), settings.batch_size):
+        rows = order[start : start + settings.batch_size]
+        seed = rng.randint(2**31 - 1) if network.dropout else 0
+        share = problem.total_weight(rows)
+        if share == 0:
+            continue
+        network.gradient.fill(0)
+        batch_loss = accumulate(network, problem, rows, 1 / share, settings.loss, seed)
+        penalty = add_penalty(network, settings.alpha)
+        if not np.isfinite(batch_loss):
+            return None
+        total, weight = total + batch_loss + penalty * share, weight + share
+        if not optimizer.step(network.gradient, rate(optimizer.t)):
+            return None
+    return total / weight if weight else 0.0
+
+
+def describe(loss, score):
+    """Return the text at the end of the progress bar."""
+    text = f"loss {loss:.4g}"
+    return text if score is None else f"{text}, validation score {score:.4g}"
+
+
+def report(outcome, history):
+    """Warn where a fit ended early for a reason that its user should know."""
+    if outcome == "interrupted":
+        warnings.warn(
+            f"interrupted in epoch {len(history.loss_curve) + 1}: the weights reached so far are kept",
+            RuntimeWarning,
+            stacklevel=4,
+        )
+    elif outcome == "diverged":
+        warnings.warn(
+            f"the loss or its gradient became infinite or NaN in epoch {len(history.loss_curve) + 1}; "
+            "the best weights before that are kept. A smaller learning_rate_init or clip_norm helps",
+            RuntimeWarning,
+            stacklevel=4,
+        )
