@@ -1,0 +1,103 @@
+"""Time series from NumPy or pandas, and their way back with the index carried on."""
+
+import numpy as np
+
+
+class ArrayIndex:
+    """The index of a plain array: there is none to carry on."""
+
+    def carry_on(self, forecast):
+        """Return the forecast as it is."""
+        return forecast
+
+
+class PandasIndex:
+    """The end of a pandas object's index, and what makes the same kind of object from a forecast.
+
+    Raises
+    ------
+    ValueError
+        If the index has no regular step.
+    """
+
+    def __init__(self, name, y):
+        import pandas as pd
+
+        index = y.index
+        self.labels = y.columns if y.ndim == 2 else y.name
+        self.index_name = index.name
+        self.last = index[-1]
+        if isinstance(index, (pd.DatetimeIndex, pd.PeriodIndex)):
+            self.step = index.freq
+            if self.step is None and len(index) > 2:
+                self.step = pd.infer_freq(index)
+            regular = self.step is not None
+        else:
+            steps = np.diff(np.asarray(index)) if pd.api.types.is_numeric_dtype(index) else []
+            regular = len(steps) > 0 and np.allclose(steps, steps[0])
+            self.step = steps[0] if regular else None
+        if not regular:
+            raise ValueError(
+                f"{name} must have an index that can be carried on: dates or periods of one frequency "
+                f"(see DataFrame.asfreq), or numbers of one step, got {index!r}"
+            )
+        if not index.is_monotonic_increasing:
+            raise ValueError(f"{name} must be in the order of time, oldest first")
+
+    def carry_on(self, forecast):
+        """Return the forecast as a Series or DataFrame that follows the original."""
+        import pandas as pd
+
+        n = len(forecast)
+        if isinstance(self.last, pd.Timestamp):
+            index = pd.date_range(self.last, periods=n + 1, freq=self.step)[1:]
+        elif isinstance(self.last, pd.Period):
+            index = pd.period_range(self.last, periods=n + 1, freq=self.step)[1:]
+        else:
+            index = pd.Index(self.last + self.step * np.arange(1, n + 1))
+        index.name = self.index_name
+        if forecast.ndim == 2:
+            return pd.DataFrame(forecast, index=index, columns=self.labels)
+        return pd.Series(forecast, index=index, name=self.labels)
+
+
+def as_series(name, y):
+    """Return a series as float64 (n, n_series), missing values as NaN, and its index.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For other than one or two dimensions, an empty series, infinity, an irregular index.
+    """
+    # A class test without importing pandas: only a caller who has it can hand one in.
+    is_pandas = type(y).__module__.partition(".")[0] == "pandas"
+    try:
+        values = np.asarray(y, np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} must be an array of numbers: {error}") from error
+    if values.ndim not in (1, 2) or not values.size:
+        raise ValueError(
+            f"{name} must have shape (n,) or (n, n_series), none of them 0, got {values.shape}"
+        )
+    if np.isinf(values).any():
+        where = tuple(int(k) for k in np.argwhere(np.isinf(values))[0])
+        raise ValueError(f"{name} must be finite or missing (NaN), got infinity at index {where}")
+    index = PandasIndex(name, y) if is_pandas else ArrayIndex()
+    return values.reshape(len(values), -1), index
+
+
+def window_scales(past, floor, wanted):
+    """Return mean and spread of each window, (n_windows, 1, n_series).
+
+    Parameters
+    ----------
+    past : array, (n_windows, window, n_series)
+    floor : array, (n_series,)
+        Smallest spread to divide by.
+    wanted : bool
+        False gives 0 and 1.
+    """
+    if not wanted:
+        return np.zeros((len(past), 1, past.shape[2])), np.ones((len(past), 1, past.shape[2]))
+    mean = past.mean(axis=1, keepdims=True)
+    return mean, np.maximum(past.std(axis=1, keepdims=True), floor)
