@@ -38,8 +38,8 @@ class PandasIndex:
             self.step = steps[0] if regular else None
         if not regular:
             raise ValueError(
-                f"{name} must have an index that can be carried on: dates or periods of one frequency "
-                f"(see DataFrame.asfreq), or numbers of one step, got {index!r}"
+                f"{name} must have an index that can be carried on: dates or periods of one "
+                f"frequency (see DataFrame.asfreq), or numbers of one step, got {index!r}"
             )
         if not index.is_monotonic_increasing:
             raise ValueError(f"{name} must be in the order of time, oldest first")

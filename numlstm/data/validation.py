@@ -69,7 +69,7 @@ def check_dtype(dtype):
 
 def check_finite(name, array):
     """Raise a ValueError that says where the first NaN or infinity of an array is."""
-    # One sum costs a quarter of isfinite().all(); only an infinite or NaN sum needs the second look.
+    # One sum costs a quarter of isfinite().all(); only a NaN or infinite sum needs a second look.
     with np.errstate(over="ignore", invalid="ignore"):
         if np.isfinite(array.sum(dtype=array.dtype)):
             return

@@ -208,7 +208,7 @@ class LSTMForecaster(SequenceEstimator):
         return array
 
     def _scale_series(self, series, exogenous):
-        """Learn the spread of the whole series, below which no window is blown up, and X's scale."""
+        """Learn the spread of the whole series, a floor for that of a window, and X's scale."""
         known = series[~np.isnan(series).any(axis=1)]
         if not len(known):
             raise ValueError("y must hold values, got missing ones only")
@@ -221,12 +221,12 @@ class LSTMForecaster(SequenceEstimator):
 
     def _training_windows(self, series, exogenous):
         """Return inputs (n_windows, window, n_inputs) and targets (n_windows, ahead * n_series)."""
-        ahead, span = self._ahead, self.window + self._ahead
+        span = self.window + self._ahead
         view = np.lib.stride_tricks.sliding_window_view(series, span, axis=0)
         complete = ~np.isnan(view).any(axis=(1, 2))
         if not complete.any():
             raise ValueError(
-                f"y must hold at least one run of window + horizon = {span} values without a missing one"
+                f"y must hold a run of window + horizon = {span} values without a missing one"
             )
         view = view[complete].transpose(0, 2, 1)
         past, future = view[:, : self.window], view[:, self.window :]

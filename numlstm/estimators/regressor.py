@@ -152,7 +152,7 @@ class LSTMRegressor(RegressorMixin, SequenceEstimator):
 
         Parameters
         ----------
-        X : array, (n_samples, n_timesteps, n_features) or (n_samples, n_timesteps), or list of arrays
+        X : array, (n_samples, n_timesteps, n_features) or (n_samples, n_timesteps), or list
             Sequences; a list holds arrays (n_timesteps, n_features) of different lengths. A 2-D X
             means sequences of one feature.
         y : array, (n_samples,), (n_samples, n_outputs) or (n_samples, n_timesteps, n_outputs)
@@ -327,3 +327,23 @@ class LSTMRegressor(RegressorMixin, SequenceEstimator):
         out, state = self._step(x, state)
         y = self._unscaled(out)
         return (y[:, 0] if self._y_ndim == 1 else y), state
+
+    def trace(self, X):
+        """Return every gate and state of every step while the network reads sequences.
+
+        Parameters
+        ----------
+        X : array or list of arrays
+            As in `fit`.
+
+        Returns
+        -------
+        LSTMTrace
+            i, f, g, o, c, h, each (n_layers * n_directions, n_samples, n_timesteps, hidden_size);
+            zero past a sequence's end.
+
+        Raises
+        ------
+        NotFittedError, TypeError, ValueError
+        """
+        return self._trace(X)

@@ -1,7 +1,7 @@
 """The one decorator policy of the compiled kernels, and its reasons.
 
 fastmath
-    A set of flags without ``nnan`` and ``ninf``: the full ``fastmath=True`` lets LLVM assume that no
+    A set of flags without ``nnan`` and ``ninf``: with the full ``fastmath=True`` LLVM takes it that no
     NaN exists, and the check that stops a diverging fit would be compiled away.
 error_model
     ``"numpy"``: no exceptions inside kernels (those raised inside ``prange`` are swallowed anyway);
@@ -9,8 +9,8 @@ error_model
 nogil
     Two Python threads may run serial kernels side by side.
 cache
-    Numba's disk cache does not notice an edit of a callee in another file. The cache therefore lives
-    in a folder named after a hash of every kernel source, the Numba version and the vector width:
+    Numba's disk cache does not notice an edit of a callee in another file. The cache lives in
+    a folder named after a hash of every kernel source, the Numba version and the vector width:
     any edit gives a new, empty folder. Where nothing can be written, nothing is cached.
 """
 

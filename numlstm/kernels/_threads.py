@@ -38,7 +38,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def _environment_limit():
-    """Return the limit set by OMP_NUM_THREADS or, unless NUMBA_NUM_THREADS is set, by the cgroup."""
+    """Return the limit of OMP_NUM_THREADS and, unless NUMBA_NUM_THREADS is set, the cgroup's."""
     limit = os.environ.get("OMP_NUM_THREADS", "")
     limit = int(limit) if limit.isdecimal() and int(limit) > 0 else config.NUMBA_NUM_THREADS
     if "NUMBA_NUM_THREADS" not in os.environ:
@@ -70,7 +70,7 @@ _limit = None
 
 @contextmanager
 def thread_limit(n_threads):
-    """Limit kernels called from this Python thread to `n_threads`; None leaves things as they are."""
+    """Limit kernels called from this Python thread to `n_threads`; None changes nothing."""
     before = getattr(_local, "limit", None)
     _local.limit = before if n_threads is None else n_threads
     try:
@@ -137,8 +137,10 @@ def put_on_stack(typingctx, args):
 
 @intrinsic
 def work_function(typingctx, args):
-    """Return the address of ``work(place, worker, n_workers)``, which reads (address, *arguments)
-    at a place in memory and calls ``chunk(*arguments, worker, n_workers)`` at that address.
+    """Return the address of a function ``work(place, worker, n_workers)`` for such arguments.
+
+    It reads (address, *arguments) at a place in memory and calls the chunk kernel at that address
+    as ``chunk(*arguments, worker, n_workers)``.
     """
 
     def codegen(context, builder, sig, values):

@@ -48,7 +48,7 @@ def transpose_panels(panels, first, count, out):
 
 @kernel
 def pack_panels(rows, panels):
-    """Write weights (K, 4H) with gates i, f, g, o as panels (P, 2, K, 2 * VL), padded with zeros."""
+    """Write weights (K, 4H), gates i, f, g, o, as panels (P, 2, K, 2 * VL) padded with zeros."""
     P, _, K, wide = panels.shape
     VL, H = wide // 2, rows.shape[1] // 4
     for p in range(P):

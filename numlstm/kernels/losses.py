@@ -1,8 +1,8 @@
 """Losses with their gradients. Rows past a sequence's end are not looked at.
 
 Predictions and gradients are `Rows` of padded width; targets are (n, K) in the same order of rows,
-weights (n,). Each kernel returns the weighted sum of the losses and writes its gradient, zero in the
-padding, times `scale`.
+weights (n,). Each kernel returns the weighted sum of the losses and writes its gradient times
+`scale`, zero in the padding.
 """
 
 import math

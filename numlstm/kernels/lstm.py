@@ -6,9 +6,9 @@ each row at its own last step. Workers own blocks of rows: rows never meet withi
 is no barrier in the loop over time, and any number of workers gives the same bits.
 
 array             shape                     why
-weights           (P, 2, D + H, 2 * VL)     half panels (i, f | g, o) stream through L1 in order of use
+weights           (P, 2, D + H, 2 * VL)     half panels (i, f | g, o), read in order of use
 bias              (P, W)                    the start of the accumulators
-gates             (P, S, B, W)              the four gates of VL units side by side; a panel over all
+gates             (P, S, B, W)              the gates of VL units side by side; a panel over all
                                             steps is one (S * B, W) matrix for the weight gradients
 c, h              (S + 1, B, Hp)            a place for the initial state: no ``if t == 0``
 dh                (B, Hq), dc (B, Hp)       Hq: H rounded up to 2 * VL, the width of a panel

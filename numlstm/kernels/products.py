@@ -139,7 +139,7 @@ def packed_size(count):
 
 @kernel
 def row_sums_chunk(B, active, sums, worker, n_workers):
-    """sums += the sum of B's active rows. B is a `Rows` of sums.shape[0] columns."""
+    """Add B's active rows to this worker's share of `sums` (n,). B is a `Rows` of n columns."""
     never_inline()
     wide = 2 * lanes(sums)
     ones = np.ones(1, sums.dtype)
@@ -153,7 +153,7 @@ def row_sums_chunk(B, active, sums, worker, n_workers):
 
 @kernel
 def outer_products_chunk(A, B, active, panels, worker, n_workers):
-    """panels += A.T @ B over all active rows, this worker's share of the panels.
+    """Add A.T @ B over all active rows to this worker's share of the panels.
 
     A and B are `Rows`; panels (Q, K, 2 * VL), K the columns of A.
     """

@@ -14,8 +14,8 @@ from numba import config
 
 from numlstm.kernels._jit import VECTOR_BYTES
 
-# The accumulators of a tile of TILE_ROWS x 2 vectors, two vectors of weights and one scalar must fit
-# the registers: 32 with AVX-512 and NEON, 16 with AVX2 and SSE.
+# The accumulators of a tile of TILE_ROWS x 2 vectors, two vectors of weights and one scalar must
+# fit the registers: 32 with AVX-512 and NEON, 16 with AVX2 and SSE.
 TILE_ROWS = 8 if VECTOR_BYTES == 64 or platform.machine() in ("aarch64", "arm64") else 6
 
 if config.DISABLE_JIT:

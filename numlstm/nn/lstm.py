@@ -31,7 +31,7 @@ from numlstm.nn.weights import (
 
 
 class LSTM:
-    """Long short-term memory layers, compiled for the CPU.
+    r"""Long short-term memory layers, compiled for the CPU.
 
     Parameters
     ----------
@@ -61,8 +61,8 @@ class LSTM:
 
     .. math::
 
-        (i, f, o) &= \\sigma(x W_x + h W_h + b), \\quad g = \\tanh(x W_x + h W_h + b) \\\\
-        c' &= f c + i g, \\quad h' = o \\tanh(c')
+        (i, f, o) &= \sigma(x W_x + h W_h + b), \quad g = \tanh(x W_x + h W_h + b) \\
+        c' &= f c + i g, \quad h' = o \tanh(c')
 
     without peepholes, as in Zaremba, Sutskever & Vinyals (2014) and TensorFlow's BasicLSTMCell.
     `lengths` gives the number of time steps of each sequence: past it outputs are zero and the
@@ -393,7 +393,8 @@ class LSTM:
         """Return what a copy or a pickle needs: the geometry and the weights."""
         return {
             "geometry": (
-                self.input_size, self.hidden_size, self.n_layers, self.bidirectional, str(self.dtype),
+                self.input_size, self.hidden_size, self.n_layers, self.bidirectional,
+                str(self.dtype),
             ),
             "weights": self.weights,
         }  # fmt: skip

@@ -87,8 +87,8 @@ def round_up(n, multiple):
 def initial_weights(n_inputs, n_units, forget_bias, rng):
     """Return random weights: Glorot uniform input weights, orthogonal recurrent ones, zero bias.
 
-    Each gate is a matrix of its own (Glorot & Bengio 2010; Saxe et al. 2014); the forget gate's bias
-    starts at `forget_bias` (Gers et al. 2000; Jozefowicz et al. 2015).
+    Each gate is a matrix of its own (Glorot & Bengio 2010; Saxe et al. 2014); the bias of the
+    forget gate starts at `forget_bias` (Gers et al. 2000; Jozefowicz et al. 2015).
     """
     limit = math.sqrt(6 / (n_inputs + n_units))
     Wx = rng.uniform(-limit, limit, (n_inputs, 4 * n_units))

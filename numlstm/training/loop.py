@@ -48,7 +48,7 @@ class Optimizer:
         self.t = 0
 
     def step(self, gradient, rate):
-        """Update the parameters; return False, and change nothing, if the gradient is not finite."""
+        """Update the parameters; return False, changing nothing, for a gradient not finite."""
         norm = global_norm(gradient)
         if not np.isfinite(norm):
             return False
@@ -142,16 +142,17 @@ def describe(loss, score):
 
 def report(outcome, history):
     """Warn where a fit ended early for a reason that its user should know."""
+    epoch = len(history.loss_curve) + 1
     if outcome == "interrupted":
         warnings.warn(
-            f"interrupted in epoch {len(history.loss_curve) + 1}: the weights reached so far are kept",
+            f"interrupted in epoch {epoch}: the weights reached so far are kept",
             RuntimeWarning,
             stacklevel=4,
         )
     elif outcome == "diverged":
         warnings.warn(
-            f"the loss or its gradient became infinite or NaN in epoch {len(history.loss_curve) + 1}; "
-            "the best weights before that are kept. A smaller learning_rate_init or clip_norm helps",
+            f"the loss or its gradient became infinite or NaN in epoch {epoch}: the best weights "
+            "before that are kept; a smaller learning_rate_init or clip_norm helps",
             RuntimeWarning,
             stacklevel=4,
         )

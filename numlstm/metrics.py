@@ -1,0 +1,50 @@
+"""Measures of forecasts that scikit-learn does not have."""
+
+import numpy as np
+
+__all__ = ["last_value_forecast", "mean_absolute_scaled_error", "seasonal_naive_forecast"]
+
+
+def mean_absolute_scaled_error(y_true, y_pred, *, y_train, period=1):
+    """Return the mean absolute error in units of the seasonal-naive error on the training series.
+
+    Parameters
+    ----------
+    y_true, y_pred : array, (n,)
+        The future and its forecast.
+    y_train : array, (n_train,)
+        The series before it. Missing values (NaN) are left out.
+    period : int
+        Seasonal period, in steps; 1 compares with the last value.
+
+    Returns
+    -------
+    float
+        Below 1: better than the seasonal-naive forecast was, one step ahead, on the training
+        series (Hyndman & Koehler 2006).
+
+    Raises
+    ------
+    ValueError
+        If the training series is not longer than a period, or repeats itself exactly.
+    """
+    y_true, y_pred = np.asarray(y_true, np.float64), np.asarray(y_pred, np.float64)
+    y_train = np.asarray(y_train, np.float64)
+    if len(y_train) <= period:
+        raise ValueError(
+            f"y_train must be longer than the period of {period} steps, got {len(y_train)}"
+        )
+    scale = np.nanmean(np.abs(y_train[period:] - y_train[:-period]))
+    if not scale > 0:
+        raise ValueError("y_train must differ from period to period for its error to be a scale")
+    return float(np.nanmean(np.abs(y_true - y_pred)) / scale)
+
+
+def seasonal_naive_forecast(y_train, horizon, period):
+    """Return the last season of a series, repeated over `horizon` steps."""
+    return np.resize(np.asarray(y_train, np.float64)[-period:], horizon)
+
+
+def last_value_forecast(y_train, horizon):
+    """Return the last value of a series, repeated over `horizon` steps."""
+    return np.full(horizon, np.asarray(y_train, np.float64)[-1])

@@ -1,0 +1,256 @@
+"""Pictures of fitted estimators, in scikit-learn's display style: `from_estimator`, then `plot`."""
+
+import numpy as np
+
+__all__ = ["ForecastDisplay", "GateDisplay", "LossCurveDisplay"]
+
+HISTORY, TRUTH, FORECAST, BASELINE = "#7f7f7f", "#222222", "#d1495b", "#00798c"
+
+
+def _axes(ax, **options):
+    if ax is not None:
+        return ax
+    import matplotlib.pyplot as plt
+
+    return plt.subplots(layout="constrained", **options)[1]
+
+
+class LossCurveDisplay:
+    """Training loss, and validation score where there is one, by epoch.
+
+    Parameters
+    ----------
+    loss_curve : list of float
+    validation_scores : list of float, optional
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+    figure_ : matplotlib Figure
+    line_ : matplotlib Line2D
+    """
+
+    def __init__(self, *, loss_curve, validation_scores=None):
+        self.loss_curve = loss_curve
+        self.validation_scores = validation_scores
+
+    def plot(self, ax=None):
+        """Draw the curves.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+
+        Returns
+        -------
+        LossCurveDisplay
+        """
+        self.ax_ = _axes(ax, figsize=(6, 3.5))
+        self.figure_ = self.ax_.figure
+        epochs = np.arange(1, len(self.loss_curve) + 1)
+        (self.line_,) = self.ax_.plot(
+            epochs, self.loss_curve, color=FORECAST, label="training loss"
+        )
+        if min(self.loss_curve) > 0:
+            self.ax_.set_yscale("log")
+        self.ax_.set(xlabel="epoch", ylabel="loss")
+        lines = [self.line_]
+        if self.validation_scores:
+            right = self.ax_.twinx()
+            lines += right.plot(
+                epochs[: len(self.validation_scores)], self.validation_scores,
+                color=BASELINE, label="validation score",
+            )  # fmt: skip
+            right.set_ylabel("score")
+        self.ax_.legend(handles=lines, frameon=False)
+        return self
+
+    @classmethod
+    def from_estimator(cls, estimator, *, ax=None):
+        """Draw the curves of a fitted estimator.
+
+        Parameters
+        ----------
+        estimator : estimator
+            Fitted.
+        ax : matplotlib Axes, optional
+
+        Returns
+        -------
+        LossCurveDisplay
+
+        Raises
+        ------
+        NotFittedError, ValueError
+        """
+        from sklearn.utils.validation import check_is_fitted
+
+        check_is_fitted(estimator)
+        if not estimator.loss_curve_:
+            raise ValueError("the estimator has no loss curve: it was fitted with max_iter=0")
+        scores = getattr(estimator, "validation_scores_", None)
+        return cls(loss_curve=estimator.loss_curve_, validation_scores=scores).plot(ax)
+
+
+class ForecastDisplay:
+    """A series, what came after it, and forecasts of that.
+
+    Parameters
+    ----------
+    history : array or pandas Series, (n,)
+    forecast : array or pandas Series, (horizon,)
+    truth : array or pandas Series, (horizon,), optional
+    baselines : dict of str to array, optional
+        Other forecasts by name.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+    figure_ : matplotlib Figure
+    """
+
+    def __init__(self, *, history, forecast, truth=None, baselines=None):
+        self.history, self.forecast = history, forecast
+        self.truth, self.baselines = truth, baselines or {}
+
+    def plot(self, ax=None):
+        """Draw the series.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+
+        Returns
+        -------
+        ForecastDisplay
+        """
+        self.ax_ = _axes(ax, figsize=(9, 4))
+        self.figure_ = self.ax_.figure
+        n, h = len(self.history), len(self.forecast)
+        past, future = _positions(self.history, self.forecast, n, h)
+        self.ax_.plot(past, np.asarray(self.history), color=HISTORY, lw=1.2, label="history")
+        if self.truth is not None:
+            self.ax_.plot(future, np.asarray(self.truth), color=TRUTH, lw=1.6, label="truth")
+        for k, (name, values) in enumerate(self.baselines.items()):
+            style = ("--", ":", "-.")[k % 3]
+            self.ax_.plot(future, np.asarray(values), style, color=BASELINE, lw=1.2, label=name)
+        self.ax_.plot(future, np.asarray(self.forecast), color=FORECAST, lw=1.8, label="LSTM")
+        self.ax_.axvline(past[-1], color=HISTORY, lw=0.8, ls=":")
+        self.ax_.legend(frameon=False, loc="upper left")
+        name = getattr(self.history, "name", None)
+        if name:
+            self.ax_.set_ylabel(name)
+        return self
+
+    @classmethod
+    def from_estimator(
+        cls, estimator, y, *, horizon=None, X=None, truth=None, baselines=None, last=None, ax=None
+    ):
+        """Draw the forecast of a fitted `LSTMForecaster` of one series.
+
+        Parameters
+        ----------
+        estimator : LSTMForecaster
+            Fitted on y.
+        y : array or pandas Series, (n,)
+        horizon : int, optional
+        X : array, (horizon, n_features), optional
+        truth : array or pandas Series, (horizon,), optional
+        baselines : dict of str to array, optional
+        last : int, optional
+            Show only so many values of y.
+        ax : matplotlib Axes, optional
+
+        Returns
+        -------
+        ForecastDisplay
+
+        Raises
+        ------
+        NotFittedError, ValueError
+        """
+        if np.ndim(y) != 1:
+            raise ValueError(f"y must be one series, (n,), got shape {np.shape(y)}")
+        forecast = estimator.predict(horizon, X)
+        history = y if last is None else y[-last:]
+        return cls(history=history, forecast=forecast, truth=truth, baselines=baselines).plot(ax)
+
+
+def _positions(history, forecast, n, h):
+    """Return the x values of history and forecast: their index where they have one."""
+    if not hasattr(history, "index") or not hasattr(forecast, "index"):
+        return np.arange(n), np.arange(n, n + h)
+    past, future = history.index, forecast.index
+    if hasattr(past, "to_timestamp"):  # matplotlib cannot place periods
+        past, future = past.to_timestamp(), future.to_timestamp()
+    return past, future
+
+
+class GateDisplay:
+    """Heat maps of gates and states over time, for one sequence and one layer.
+
+    Parameters
+    ----------
+    trace : LSTMTrace
+    sample, layer : int
+        Which sequence; which layer and direction, in the order of `LSTM.weights`.
+
+    Attributes
+    ----------
+    axes_ : array of matplotlib Axes
+    figure_ : matplotlib Figure
+    """
+
+    TITLES = {
+        "i": "input gate i", "f": "forget gate f", "g": "candidate g",
+        "o": "output gate o", "c": "cell state c", "h": "hidden state h",
+    }  # fmt: skip
+
+    def __init__(self, *, trace, sample=0, layer=0):
+        self.trace, self.sample, self.layer = trace, sample, layer
+
+    def plot(self):
+        """Draw the six maps, units downwards, time to the right.
+
+        Returns
+        -------
+        GateDisplay
+        """
+        import matplotlib.pyplot as plt
+
+        self.figure_, self.axes_ = plt.subplots(
+            3, 2, figsize=(9, 6), sharex=True, sharey=True, layout="constrained"
+        )
+        for ax, name in zip(self.axes_.T.flat, ("i", "f", "o", "g", "c", "h"), strict=True):
+            values = getattr(self.trace, name)[self.layer, self.sample].T
+            if name in "ifo":
+                options = {"vmin": 0, "vmax": 1, "cmap": "viridis"}
+            else:
+                limit = max(1.0, float(np.abs(values).max()))
+                options = {"vmin": -limit, "vmax": limit, "cmap": "RdBu_r"}
+            image = ax.imshow(values, aspect="auto", interpolation="nearest", **options)
+            ax.set_title(self.TITLES[name], fontsize=10)
+            self.figure_.colorbar(image, ax=ax, pad=0.01)
+        for ax in self.axes_[-1]:
+            ax.set_xlabel("time step")
+        for ax in self.axes_[:, 0]:
+            ax.set_ylabel("unit")
+        return self
+
+    @classmethod
+    def from_estimator(cls, estimator, X, *, sample=0, layer=0):
+        """Draw what goes on in a fitted estimator, or in an `LSTM`, while it reads a sequence.
+
+        Parameters
+        ----------
+        estimator : estimator or LSTM
+            A fitted estimator with a `trace` method, or a layer.
+        X : array
+            As for `predict`.
+        sample, layer : int
+
+        Returns
+        -------
+        GateDisplay
+        """
+        return cls(trace=estimator.trace(X), sample=sample, layer=layer).plot()

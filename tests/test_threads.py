@@ -1,0 +1,271 @@
+"""The same bits for any number of threads, from several Python threads, and after a fork.
+
+How many threads there are is fixed when a process starts, so each test runs a function of this file,
+a `child_`, in a process of its own.
+"""
+
+import hashlib
+import importlib.util
+import multiprocessing
+import os
+import subprocess
+import sys
+import threading
+from contextlib import nullcontext
+from pathlib import Path
+
+import numba
+import pytest
+from test_lstm_kernels import assert_identical, make_problem, run
+
+from numlstm.kernels import _threads
+
+SHAPES = [  # (N, T, D, H), options
+    ((1, 3, 2, 3), {"dtype": "float32"}),
+    ((2, 4, 3, 17), {"dtype": "float64", "lengths": "mixed"}),
+    ((3, 5, 4, 20), {"dtype": "float32", "n_layers": 2, "bidirectional": True}),
+    ((5, 6, 1, 33), {"dtype": "float64", "n_layers": 2, "lengths": "rising"}),
+    ((13, 4, 33, 16), {"dtype": "float32", "bidirectional": True, "lengths": "mixed"}),
+    ((64, 12, 9, 40), {"dtype": "float64", "n_layers": 3, "bidirectional": True}),
+    ((150, 7, 20, 65), {"dtype": "float32", "lengths": "one long", "state": False}),
+]
+# The chunk kernels of one forward and backward pass of one layer.
+KERNELS = {
+    "lstm_forward_chunk",
+    "lstm_backward_chunk",
+    "lstm_weight_gradients_chunk",
+    "rows_times_panels_chunk",
+}
+
+
+def start_child(name, **environment):
+    """Run a function of this file in a fresh process; it must end without an error, in time."""
+    inherited = {key: value for key, value in os.environ.items() if key != "OMP_NUM_THREADS"}
+    environment = inherited | {"NUMBA_NUM_THREADS": "4"} | environment
+    program = f"import sys; sys.path.insert(0, sys.argv[1]); import test_threads as t; t.{name}()"
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(Path(__file__).parent)],
+        env={key: value for key, value in environment.items() if value},
+        capture_output=True,
+        text=True,
+        timeout=280,
+    )
+    assert done.returncode == 0, f"exit code {done.returncode}\n{done.stdout}{done.stderr}"
+
+
+class Spy:
+    """Sees which kernels took the parallel route, and on how many threads."""
+
+    def __init__(self, work_per_thread=1):
+        self.seen, self._start = [], _threads.start
+        _threads.WORK_PER_THREAD, _threads.start = work_per_thread, self.start
+        self._names = {}
+        self._address_of, _threads.address_of = _threads.address_of, self.address_of
+
+    def address_of(self, chunk, args):
+        address = self._address_of(chunk, args)
+        self._names[address] = chunk.__name__
+        return address
+
+    def start(self, args, n_workers):
+        self.seen.append((self._names[args[0]], int(n_workers)))
+        return self._start(args, n_workers)
+
+    def take(self):
+        seen, self.seen = self.seen, []
+        return seen
+
+
+class use_threads:
+    """As `numlstm.kernels._threads.thread_limit`, through Numba's own switch."""
+
+    def __init__(self, n):
+        self.n = n
+
+    def __enter__(self):
+        self.before = numba.get_num_threads()
+        numba.set_num_threads(self.n)
+
+    def __exit__(self, *_):
+        numba.set_num_threads(self.before)
+
+
+# Numbers of threads --------------------------------------------------------------------------
+
+
+def child_any_number():
+    spy = Spy()
+    for shape, options in SHAPES:
+        p = make_problem(*shape, **options)
+        with _threads.thread_limit(1):
+            serial = run(p)
+        assert spy.take() == []
+        for limit in (_threads.thread_limit, use_threads):
+            for n in (1, 2, 3, 4):
+                with limit(n):
+                    assert _threads.available_threads() == n
+                    assert_identical(run(p), serial)
+                seen, N = spy.take(), shape[0]
+                assert {name for name, _ in seen} >= (
+                    KERNELS - chunks_of_rows(N) if n > 1 else set()
+                )
+                assert {k for name, k in seen if name in chunks_of_rows(1)} <= {min(n, N)} - {1}
+                assert {k for name, k in seen} <= ({n, min(n, N)} - {1})
+        assert _threads.available_threads() == numba.get_num_threads() == 4
+
+
+def chunks_of_rows(N):
+    """Return the kernels of which one row is all there is to share; they have nothing to share."""
+    return {"lstm_forward_chunk", "lstm_backward_chunk"} if N == 1 else set()
+
+
+def test_any_number_of_threads_gives_the_same_bits():
+    start_child("child_any_number")
+
+
+def child_nested_limits():
+    available = _threads.available_threads
+    with _threads.thread_limit(3):
+        with _threads.thread_limit(2):
+            assert available() == 2
+            with _threads.thread_limit(None):
+                assert available() == 2
+        assert available() == 3
+        with pytest.raises(KeyError), _threads.thread_limit(1):
+            raise KeyError
+        assert available() == 3
+        # A limit holds for the Python thread that set it.
+        others = []
+        other = threading.Thread(target=lambda: others.append(available()))
+        other.start()
+        other.join()
+        assert others == [4]
+    with _threads.thread_limit(99):
+        assert available() == 4
+    assert available() == 4
+
+
+def test_limits_nest():
+    start_child("child_nested_limits")
+
+
+def child_small_calls():
+    spy = Spy(_threads.WORK_PER_THREAD)
+    run(make_problem(4, 3, 2, 3))
+    assert spy.take() == []
+    run(make_problem(64, 40, 64, 64, dtype="float32"))
+    assert {name for name, _ in spy.take()} == KERNELS
+
+
+def test_small_calls_stay_on_one_thread_and_large_ones_do_not():
+    start_child("child_small_calls")
+
+
+# Environment ---------------------------------------------------------------------------------
+
+
+def child_omp_num_threads():
+    wanted = int(os.environ["OMP_NUM_THREADS"])
+    spy = Spy()
+    assert _threads.available_threads() == wanted
+    run(make_problem(*SHAPES[-1][0]))
+    assert {n for _, n in spy.take()} == {wanted} - {1}
+    with _threads.thread_limit(4):  # said by the program itself, it counts for more
+        run(make_problem(*SHAPES[-1][0]))
+    assert {n for _, n in spy.take()} == {4}
+
+
+@pytest.mark.parametrize("wanted", ["1", "2"])
+def test_omp_num_threads_is_honoured(wanted):
+    start_child("child_omp_num_threads", OMP_NUM_THREADS=wanted)
+
+
+@pytest.mark.parametrize(
+    ("value", "limit"), [("3", 3), ("0", 4), ("", 4), ("two", 4), ("-1", 4), ("4,2", 4)]
+)
+def test_other_values_of_omp_num_threads(value, limit, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", value)
+    monkeypatch.setenv("NUMBA_NUM_THREADS", "4")
+    monkeypatch.setattr(_threads.config, "NUMBA_NUM_THREADS", 4)
+    assert _threads._environment_limit() == limit
+
+
+# Several callers -----------------------------------------------------------------------------
+
+
+def child_two_python_threads():
+    """Each has an LSTM to train; both call a third one."""
+    spy = Spy()
+    shared = make_problem(*SHAPES[4][0], **SHAPES[4][1])
+    problems = [make_problem(*shape, **options) for shape, options in SHAPES[2:5]]
+
+    def all_of(p):
+        called = shared.lstm(shared.X, lengths=shared.lengths, state=shared.state)[0]
+        return run(p) | {"shared": called}
+
+    with _threads.thread_limit(1):
+        expected = [all_of(p) for p in problems]
+    gate, errors = threading.Barrier(len(problems)), []
+
+    def work(p, right):
+        try:
+            gate.wait(30)
+            for _ in range(150):
+                assert_identical(all_of(p), right)
+        except BaseException as error:
+            errors.append(error)
+            raise
+
+    threads = [threading.Thread(target=work, args=pair) for pair in zip(problems, expected)]  # noqa: B905
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert numba.threading_layer() == os.environ["NUMBA_THREADING_LAYER"]
+    # Some calls found the pool busy and ran alone, others had it.
+    total = 150 * len(problems) * 5
+    assert 0 < len(spy.take()) < total * 4
+
+
+@pytest.mark.parametrize("layer", ["omp", "workqueue"])
+def test_python_threads_may_call_at_once(layer):
+    if layer == "omp" and importlib.util.find_spec("numba.np.ufunc.omppool") is None:
+        pytest.skip("Numba was built without OpenMP")
+    start_child("child_two_python_threads", NUMBA_THREADING_LAYER=layer)
+
+
+def digest(p):
+    total = hashlib.sha256()
+    for name, array in run(p).items():
+        total.update(name.encode() + array.tobytes())
+    return total.hexdigest()
+
+
+def child_fork():
+    spy = Spy()
+    problems = [make_problem(*shape, **options) for shape, options in SHAPES[2:5]]
+    expected = [digest(p) for p in problems]
+    assert spy.take() != []
+    # As if another Python thread were inside a kernel at that moment.
+    for busy in (nullcontext(), _threads._busy):
+        with busy, multiprocessing.get_context("fork").Pool(2) as pool:
+            assert pool.map(digest, problems, chunksize=1) == expected
+            assert pool.map(count_parallel_calls, [spy] * 4, chunksize=1) == [0] * 4
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0 if [digest(p) for p in problems] == expected else 1)
+    assert os.waitpid(pid, 0)[1] == 0
+    assert [digest(p) for p in problems] == expected
+    assert spy.take() != []  # the parent is still free to use its threads
+
+
+def count_parallel_calls(_):
+    spy = Spy()
+    run(make_problem(*SHAPES[4][0]))
+    return len(spy.take())
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_forked_process_may_use_kernels_its_parent_has_used():
+    start_child("child_fork")
