@@ -1,7 +1,7 @@
 """The same bits for any number of threads, from several Python threads, and after a fork.
 
-How many threads there are is fixed when a process starts, so each test runs a function of this file,
-a `child_`, in a process of its own.
+How many threads there are is fixed when a process starts, so each test runs a function of this
+file, a `child_`, in a process of its own.
 """
 
 import hashlib
@@ -29,13 +29,9 @@ SHAPES = [  # (N, T, D, H), options
     ((64, 12, 9, 40), {"dtype": "float64", "n_layers": 3, "bidirectional": True}),
     ((150, 7, 20, 65), {"dtype": "float32", "lengths": "one long", "state": False}),
 ]
-# The chunk kernels of one forward and backward pass of one layer.
-KERNELS = {
-    "lstm_forward_chunk",
-    "lstm_backward_chunk",
-    "lstm_weight_gradients_chunk",
-    "rows_times_panels_chunk",
-}
+# The kernels of a forward and a backward pass. A worker of the first two owns rows of the batch.
+ROW_KERNELS = {"lstm_forward_chunk", "lstm_backward_chunk"}
+KERNELS = ROW_KERNELS | {"lstm_weight_gradients_chunk", "rows_times_panels_chunk"}
 
 
 def start_child(name, **environment):
@@ -105,18 +101,10 @@ def child_any_number():
                 with limit(n):
                     assert _threads.available_threads() == n
                     assert_identical(run(p), serial)
-                seen, N = spy.take(), shape[0]
-                assert {name for name, _ in seen} >= (
-                    KERNELS - chunks_of_rows(N) if n > 1 else set()
-                )
-                assert {k for name, k in seen if name in chunks_of_rows(1)} <= {min(n, N)} - {1}
-                assert {k for name, k in seen} <= ({n, min(n, N)} - {1})
+                seen, n_rows = set(spy.take()), min(n, len(p.X))
+                expected = {(name, n_rows if name in ROW_KERNELS else n) for name in KERNELS}
+                assert seen == {(name, k) for name, k in expected if k > 1}
         assert _threads.available_threads() == numba.get_num_threads() == 4
-
-
-def chunks_of_rows(N):
-    """Return the kernels of which one row is all there is to share; they have nothing to share."""
-    return {"lstm_forward_chunk", "lstm_backward_chunk"} if N == 1 else set()
 
 
 def test_any_number_of_threads_gives_the_same_bits():
@@ -193,39 +181,50 @@ def test_other_values_of_omp_num_threads(value, limit, monkeypatch):
 # Several callers -----------------------------------------------------------------------------
 
 
-def child_two_python_threads():
-    """Each has an LSTM to train; both call a third one."""
-    spy = Spy()
-    shared = make_problem(*SHAPES[4][0], **SHAPES[4][1])
-    problems = [make_problem(*shape, **options) for shape, options in SHAPES[2:5]]
+class CountingLock:
+    """A lock that knows how often it was not to be had."""
 
-    def all_of(p):
+    def __init__(self):
+        self.lock, self.refused = threading.Lock(), 0
+        self.release = self.lock.release
+
+    def acquire(self, blocking):
+        got = self.lock.acquire(blocking)
+        self.refused += not got
+        return got
+
+
+def child_two_python_threads():
+    """Each thread has an LSTM to train, and all call one more at the same time."""
+    spy, busy = Spy(), CountingLock()
+    _threads._busy = busy
+    problems = [make_problem(*shape, **options) for shape, options in SHAPES[2:5]]
+    shared = problems[-1]
+
+    def passes(p):
         called = shared.lstm(shared.X, lengths=shared.lengths, state=shared.state)[0]
         return run(p) | {"shared": called}
 
     with _threads.thread_limit(1):
-        expected = [all_of(p) for p in problems]
-    gate, errors = threading.Barrier(len(problems)), []
+        expected = [passes(p) for p in problems]
+    gate, finished = threading.Barrier(len(problems)), []
 
     def work(p, right):
-        try:
-            gate.wait(30)
-            for _ in range(150):
-                assert_identical(all_of(p), right)
-        except BaseException as error:
-            errors.append(error)
-            raise
+        gate.wait(30)
+        for _ in range(150):
+            assert_identical(passes(p), right)
+        finished.append(p)
 
-    threads = [threading.Thread(target=work, args=pair) for pair in zip(problems, expected)]  # noqa: B905
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert errors == []
+    pairs = zip(problems, expected, strict=True)
+    callers = [threading.Thread(target=work, args=pair) for pair in pairs]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    assert len(finished) == len(problems)
     assert numba.threading_layer() == os.environ["NUMBA_THREADING_LAYER"]
-    # Some calls found the pool busy and ran alone, others had it.
-    total = 150 * len(problems) * 5
-    assert 0 < len(spy.take()) < total * 4
+    assert busy.refused > 0  # Some calls found the pool taken and ran on their own thread;
+    assert {name for name, _ in spy.take()} == KERNELS  # others had it.
 
 
 @pytest.mark.parametrize("layer", ["omp", "workqueue"])
@@ -251,7 +250,7 @@ def child_fork():
     for busy in (nullcontext(), _threads._busy):
         with busy, multiprocessing.get_context("fork").Pool(2) as pool:
             assert pool.map(digest, problems, chunksize=1) == expected
-            assert pool.map(count_parallel_calls, [spy] * 4, chunksize=1) == [0] * 4
+            assert pool.map(count_parallel_calls, problems, chunksize=1) == [0] * 3
     pid = os.fork()
     if pid == 0:
         os._exit(0 if [digest(p) for p in problems] == expected else 1)
@@ -260,9 +259,9 @@ def child_fork():
     assert spy.take() != []  # the parent is still free to use its threads
 
 
-def count_parallel_calls(_):
+def count_parallel_calls(p):
     spy = Spy()
-    run(make_problem(*SHAPES[4][0]))
+    run(p)
     return len(spy.take())
 
 

@@ -211,6 +211,43 @@ def clip(typingctx, x, low, high):
 
 
 @intrinsic
+def maximum(typingctx, a, b):
+    """Return the larger value, lane by lane."""
+    sig = a(a, b)
+
+    def codegen(context, builder, sig, args):
+        return builder.select(builder.fcmp_unordered(">", *args), *args)
+
+    return sig, codegen
+
+
+def _reduction(name, start):
+    @intrinsic
+    def reduce(typingctx, x):
+        sig = x.dtype(x)
+
+        def codegen(context, builder, sig, args):
+            vector = _llvm_vector(sig.args[0].dtype)
+            letter = "f64" if isinstance(vector.element, ir.DoubleType) else "f32"
+            first = [] if start is None else [ir.Constant(vector.element, start)]
+            kinds = [vector.element] * len(first) + [vector]
+            function = cgutils.get_or_insert_function(
+                builder.module,
+                ir.FunctionType(vector.element, kinds),
+                f"llvm.vector.reduce.{name}.v{vector.count}{letter}",
+            )
+            return builder.call(function, [*first, *args])
+
+        return sig, codegen
+
+    return reduce
+
+
+reduce_add = _reduction("fadd", 0.0)
+reduce_max = _reduction("fmax", None)
+
+
+@intrinsic
 def round_half_even(typingctx, x):
     """Return the nearest whole numbers, as floats."""
     sig = x(x)

@@ -44,6 +44,21 @@ def clip(x, low, high):
     return np.clip(x, x.dtype.type(low), x.dtype.type(high))
 
 
+def maximum(a, b):
+    """Return the larger value, lane by lane."""
+    return np.maximum(a, b)
+
+
+def reduce_add(x):
+    """Return the sum of the lanes."""
+    return x.sum()
+
+
+def reduce_max(x):
+    """Return the largest lane."""
+    return x.max()
+
+
 def round_half_even(x):
     """Return the nearest whole numbers, as floats."""
     return np.rint(x)

@@ -87,3 +87,10 @@ def sigmoid(x):
     """Return 1 / (1 + exp(-x)), lane by lane."""
     numerator, denominator = sigmoid_parts(x)
     return numerator / denominator
+
+
+@helper
+def exp(x):
+    """Return exp(x), lane by lane, for x from -87 to 0 or so; below that the value at -87."""
+    s, su = exp_parts(clip(x, -87.0, 87.0))
+    return s + su

@@ -72,6 +72,20 @@ class Carry(NamedTuple):
     c: np.ndarray
 
 
+class Lookup(NamedTuple):
+    """Input as rows of a table: what each token adds to the pre-activations, bias included.
+
+    Attributes
+    ----------
+    tokens : array of int32, (T * B,)
+        Empty where the input is not looked up.
+    table : array, (V, P * W)
+    """
+
+    tokens: np.ndarray
+    table: np.ndarray
+
+
 @helper
 def block_rows(B, n_workers):
     """Return how many rows a worker takes at a time."""
@@ -79,31 +93,58 @@ def block_rows(B, n_workers):
 
 
 @helper
-def preactivations(x, at, D, h, prev, H, panels, p, gates, g, n, block, worker, n_workers):
-    """gates[p] of this worker's rows = bias + x @ Wx + h @ Wh, pre-activations of one panel."""
+def preactivations(
+    x, at, D, h, prev, H, weights, w, init, i, i_row, gates, g, n, block, worker, n_workers
+):
+    """gates = init + x @ Wx + h @ Wh for this worker's rows: pre-activations of one panel.
+
+    The panel's weights, start and rows lie at w, i and g. `init` is a bias (i_row 0) or the gates
+    themselves (i_row W), which then hold the rows that tokens look up.
+    """
     never_inline()
     half = 2 * lanes(gates)
     W, Hp, size = 2 * half, h.shape[2], (D + H) * half
-    w, i, weights, bias = 2 * p * size, p * W, panels.weights, panels.bias
     data, row = x.data, x.row
     for k in range(2):
         wk, ik, gk = w + k * size, i + k * half, g + k * half
         for r in range(worker * block, n, n_workers * block):
-            rows, xr, hr, gr = min(block, n - r), at + r * row, prev + r * Hp, gk + r * W
+            rows, ir, xr, hr = min(block, n - r), ik + r * i_row, at + r * row, prev + r * Hp
+            gr = gk + r * W
             if rows == TILE_ROWS:
-                pair_full(bias, ik, 0, data, xr, row, D, h, hr, Hp, H, weights, wk, 0, gates, gr, W)
+                pair_full(
+                    init, ir, i_row, data, xr, row, D, h, hr, Hp, H, weights, wk, 0, gates, gr, W
+                )
             elif rows >= 4:
-                pair_4(bias, ik, 0, data, xr, row, D, h, hr, Hp, H, weights, wk, 0, gates, gr, W)
-    for r in range(worker * block, n, n_workers * block):
-        rows = min(block, n - r)
+                pair_4(
+                    init, ir, i_row, data, xr, row, D, h, hr, Hp, H, weights, wk, 0, gates, gr, W
+                )
+    for first in range(worker * block, n, n_workers * block):
+        rows = min(block, n - first)
         left = 0 if rows == TILE_ROWS else rows % 4
-        r += rows - left
-        xr, hr, gr = at + r * row, prev + r * Hp, g + r * W
+        r = first + rows - left
+        ir, xr, hr, gr = i + r * i_row, at + r * row, prev + r * Hp, g + r * W
         if left >= 2:
-            pair_2x2(bias, i, 0, data, xr, row, D, h, hr, Hp, H, weights, w, size, gates, gr, W)
-            xr, hr, gr, left = xr + 2 * row, hr + 2 * Hp, gr + 2 * W, left - 2
+            pair_2x2(
+                init, ir, i_row, data, xr, row, D, h, hr, Hp, H, weights, w, size, gates, gr, W
+            )
+            ir, xr, hr, gr, left = ir + 2 * i_row, xr + 2 * row, hr + 2 * Hp, gr + 2 * W, left - 2
         if left == 1:
-            pair_1x2(bias, i, 0, data, xr, row, D, h, hr, Hp, H, weights, w, size, gates, gr, W)
+            pair_1x2(
+                init, ir, i_row, data, xr, row, D, h, hr, Hp, H, weights, w, size, gates, gr, W
+            )
+
+
+@helper
+def look_up(lookup, t, B, p, gates, g, n, block, worker, n_workers):
+    """Copy the table's row of each token, its part of one panel, to the gates of this step."""
+    VL = lanes(gates)
+    wide = lookup.table.shape[1]
+    W = 4 * VL
+    for first in range(worker * block, n, n_workers * block):
+        for r in range(first, min(first + block, n)):
+            row = lookup.tokens[t * B + r] * wide + p * W
+            for k in range(0, W, VL):
+                store(gates, g + r * W + k, load(lookup.table, row + k))
 
 
 @helper
@@ -153,13 +194,17 @@ def write_outputs(h, at, H, outputs, t, n, block, worker, n_workers):
 
 
 @kernel
-def lstm_forward_chunk(x, panels, first, active, reverse, tape, last, outputs, worker, n_workers):
+def lstm_forward_chunk(
+    x, lookup, panels, first, active, reverse, tape, last, outputs, worker, n_workers
+):
     """Run all time steps of this worker's rows.
 
     Parameters
     ----------
     x : Rows
         Inputs, D elements a row.
+    lookup : Lookup
+        Takes the place of the bias; D may then be 0.
     panels : Panels
     first : Carry
         Initial states, each (B, Hp).
@@ -187,9 +232,13 @@ def lstm_forward_chunk(x, panels, first, active, reverse, tape, last, outputs, w
         copy_rows(first.c.reshape(-1), 0, c_flat, c_prev, Hp, begin, n, block, worker, n_workers)
         for p in range(gates.shape[0]):
             g = (p * gates.shape[1] + t % gates.shape[1]) * B * W
+            w, i, i_row, init = p * (D + H) * W, p * W, 0, panels.bias.reshape(-1)
+            if lookup.tokens.size:
+                look_up(lookup, t, B, p, gates, g, n, block, worker, n_workers)
+                i, i_row, init = g, W, gates.reshape(-1)
             preactivations(
-                x, x.start + t * x.step, D, h, h_prev, H, panels, p, gates, g, n, block,
-                worker, n_workers,
+                x, x.start + t * x.step, D, h, h_prev, H, panels.weights, w, init, i, i_row,
+                gates, g, n, block, worker, n_workers,
             )  # fmt: skip
             for r0 in range(worker * block, n, n_workers * block):
                 for r in range(r0, min(r0 + block, n)):

@@ -5,14 +5,24 @@ from typing import NamedTuple
 import numpy as np
 
 from numlstm.kernels.layout import gather_rows
+from numlstm.kernels.lstm import Lookup
 from numlstm.kernels.products import Rows
 
 
 class Batch(NamedTuple):
-    """One batch: inputs as `Rows`, and how many rows are still running at each time step."""
+    """One batch: inputs, and how many rows are still running at each time step.
+
+    Attributes
+    ----------
+    x : Rows
+    active : array of int64, (T + 1,)
+    lookup : Lookup or None
+        Tokens whose table rows are the first layer's input, in place of x.
+    """
 
     x: Rows
     active: np.ndarray
+    lookup: Lookup | None = None
 
     @property
     def shape(self):

@@ -12,6 +12,7 @@ from numlstm.kernels.dropout import dropout_chunk
 from numlstm.kernels.layout import transpose_panels
 from numlstm.kernels.lstm import (
     Carry,
+    Lookup,
     Tape,
     lstm_backward_chunk,
     lstm_forward_chunk,
@@ -46,6 +47,7 @@ class LSTMStack:
         sizes = [(n, hidden_size) for n in inputs for _ in range(self.n_directions)]
         self.layout = PanelLayout(sizes, dtype)
         self._nothing = Rows(np.empty(0, self.dtype), 0, 0, 0)
+        self._no_lookup = Lookup(np.empty(0, np.int32), np.empty((0, 4 * self.Hp), self.dtype))
 
     def states(self, workspace, name, n_rows, dh=False):
         """Return zeroed carries, one per layer and direction. With `dh`, of gradients."""
@@ -107,13 +109,16 @@ class LSTMStack:
                 place = out._replace(start=out.start + d * self.hidden_size)
                 launch(
                     lstm_forward_chunk,
-                    x, panels[k], first[k], batch.active, d, tape, last[k], place,
+                    x, self._lookup(batch, layer), panels[k], first[k], batch.active, d, tape, last[k], place,
                     work=T * B * self._products(panels[k]), at_most=B,
                 )  # fmt: skip
             if not top:
                 self._drop(between, layer, dropout)
                 x = out
         return Kept(batch, inputs, tapes, dropout) if keep else None
+
+    def _lookup(self, batch, layer):
+        return batch.lookup if batch.lookup is not None and layer == 0 else self._no_lookup
 
     def _drop(self, rows, layer, dropout):
         rate, seed = dropout

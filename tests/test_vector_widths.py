@@ -1,0 +1,122 @@
+"""Every width of a vector register is correct on every host, not just the host's own."""
+
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from llvmlite import binding
+from test_lstm_kernels import assert_identical, make_problem, run
+
+from numlstm.kernels import _jit, simd
+from numlstm.nn import memory
+from numlstm.nn.weights import panel_shapes, vector_lanes
+
+FOLDER = Path(__file__).parent
+WIDTHS = ("16", "32", "64")
+# What a process of each width runs; the native width runs all the rest as well.
+CHOSEN = (
+    "test_vector_widths.py::test_this_process_has_the_width_it_was_given",
+    "test_lstm_kernels.py",
+    "test_gradients.py::test_small",
+    "test_gradients.py::test_more_units_than_one_vector_holds",
+    "test_states.py::test_a_batch_is_its_rows_one_by_one",
+    "test_states.py::test_trace_is_what_the_reference_saw",
+    "test_vector_widths.py::test_no_memory_is_touched_that_is_not_ours",
+)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_kernels_are_right_at_every_width(width):
+    # Serial, for the sake of the tests that run beside this one; threads share rows, not lanes.
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"]
+    done = subprocess.run(
+        command + [str(FOLDER / name) for name in CHOSEN],
+        env=os.environ | {"NUMLSTM_VECTOR_BYTES": width},
+        cwd=FOLDER.parent,
+        capture_output=True,
+        text=True,
+        timeout=280,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize(("dtype", "size"), [("float32", 4), ("float64", 8)])
+def test_this_process_has_the_width_it_was_given(dtype, size):
+    width = int(os.environ.get("NUMLSTM_VECTOR_BYTES") or _jit.vector_bytes())
+    assert simd.VECTOR_BYTES == width
+    assert simd.TILE_ROWS == (8 if width == 64 else 6) or width < 64
+    assert vector_lanes(dtype) == width // size
+    VL = width // size
+    assert panel_shapes(3, VL + 1, dtype) == ((2, 2, VL + 4, 2 * VL), (2, 4 * VL))
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("width", ["24", "0", "-32", "128", "32.0", " 32", "wide"])
+def test_another_width_is_refused(width, monkeypatch):
+    monkeypatch.setenv("NUMLSTM_VECTOR_BYTES", width)
+    with pytest.raises(ValueError, match=f"must be 16, 32 or 64, got '{width}'"):
+        _jit.vector_bytes()
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize(
+    ("features", "width"),
+    [({"avx2": True, "avx512f": True}, 64), ({"avx2": True}, 32), ({"sse2": True}, 16), ({}, 16)],
+)
+def test_the_width_of_the_host_is_the_default(features, width, monkeypatch):
+    monkeypatch.setenv("NUMLSTM_VECTOR_BYTES", "")
+    monkeypatch.setattr(binding, "get_host_cpu_features", lambda: features)
+    assert _jit.vector_bytes() == width
+    monkeypatch.setattr(_jit.config, "CPU_NAME", "generic")
+    assert _jit.vector_bytes() == 16
+
+
+@pytest.mark.kernel
+def test_a_width_is_part_of_the_name_of_the_cache(monkeypatch):
+    names = set()
+    for width in map(int, WIDTHS):
+        monkeypatch.setattr(_jit, "VECTOR_BYTES", width)
+        names.add(_jit.source_hash())
+    assert len(names) == len(WIDTHS)
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("offset", [-1, 0, 1])
+def test_units_around_the_width_of_a_vector(offset):
+    """One unit more than fits starts a panel whose other lanes hold nothing."""
+    H = vector_lanes("float64") + offset
+    p = make_problem(3, 2, 1, H, lengths="mixed", bidirectional=True)
+    few, results = p.lstm._stack, run(p)
+    assert few.Hp % few.lanes == few.Hq % (2 * few.lanes) == 0
+    assert few.Hp >= H > few.Hp - few.lanes
+    assert np.isfinite(results["dWh[1]"]).all()
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("fill", [np.nan, 7.0])
+@pytest.mark.parametrize("shape", [(1, 1, 1, 1), (3, 3, 2, 17), (9, 2, 5, 16)])
+def test_no_memory_is_touched_that_is_not_ours(shape, fill, dtype, monkeypatch):
+    """The tiles compute their own addresses, which no check of bounds sees."""
+    made, real, guard = [], memory.aligned_empty, 64
+
+    def guarded(shape, dtype):
+        size = math.prod(shape)
+        whole = real((size + 2 * guard,), dtype)
+        whole.fill(fill)
+        made.append(whole)
+        return whole[guard : guard + size].reshape(shape)
+
+    options = dict(n_layers=2, bidirectional=True, lengths="mixed", dtype=dtype)
+    clean = run(make_problem(*shape, **options))
+    monkeypatch.setattr(memory, "aligned_empty", guarded)
+    assert_identical(run(make_problem(*shape, **options)), clean)
+    assert len(made) > 20
+    for whole in made:
+        np.testing.assert_array_equal(whole[:guard], fill)
+        np.testing.assert_array_equal(whole[-guard:], fill)
