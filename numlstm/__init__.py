@@ -15,8 +15,11 @@ _HOMES = {
     "LSTMTrace": "numlstm.nn.weights",
     "LSTMRegressor": "numlstm.estimators.regressor",
     "LSTMForecaster": "numlstm.estimators.forecaster",
+    "CharLSTM": "numlstm.estimators.char_lstm",
+    "NGramBaseline": "numlstm.estimators.ngram",
+    "load": "numlstm.estimators.saving",
 }
-_SUBMODULES = ("datasets", "interop", "plotting")
+_SUBMODULES = ("datasets", "interop", "metrics", "plotting")
 
 __all__ = [*_HOMES, *_SUBMODULES]
 

@@ -78,7 +78,8 @@ def as_ragged(name, X, dtype, n_features=None):
     parts = []
     for k, x in enumerate(X):
         try:
-            part = np.asarray(x, dtype)
+            with np.errstate(over="ignore"):  # infinity is found below
+                part = np.asarray(x, dtype)
         except (TypeError, ValueError) as error:
             raise ValueError(f"{name}[{k}] must be an array of numbers: {error}") from error
         part = part[:, None] if part.ndim == 1 else part

@@ -30,7 +30,8 @@ class PandasIndex:
         if isinstance(index, (pd.DatetimeIndex, pd.PeriodIndex)):
             self.step = index.freq
             if self.step is None and len(index) > 2:
-                self.step = pd.infer_freq(index)
+                # As an offset; pd.infer_freq returns a string, and warns that it will not.
+                self.step = _inferred_frequency(pd, index)
             regular = self.step is not None
         else:
             steps = np.diff(np.asarray(index)) if pd.api.types.is_numeric_dtype(index) else []
@@ -59,6 +60,13 @@ class PandasIndex:
         if forecast.ndim == 2:
             return pd.DataFrame(forecast, index=index, columns=self.labels)
         return pd.Series(forecast, index=index, name=self.labels)
+
+
+def _inferred_frequency(pd, index):
+    try:
+        return pd.DatetimeIndex(index, freq="infer").freq
+    except ValueError:
+        return None
 
 
 def as_series(name, y):

@@ -95,7 +95,8 @@ def as_floats(name, values, dtype, ndim):
         array = np.asarray(values)
         if array.dtype.kind == "c":
             raise ValueError(f"{name} must be real, got complex numbers")
-        array = np.ascontiguousarray(array, dtype) if array.ndim else array
+        with np.errstate(over="ignore"):  # infinity is found below
+            array = np.ascontiguousarray(array, dtype) if array.ndim else array
     except (TypeError, ValueError) as error:
         if "complex" in str(error):
             raise

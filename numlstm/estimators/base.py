@@ -1,5 +1,8 @@
 """What the estimators share: parameters and their checks, inputs, standardisation, fitting."""
 
+import copy
+from contextlib import contextmanager
+
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
@@ -69,14 +72,27 @@ class SequenceEstimator(BaseEstimator):
         if self.n_threads is not None:
             check_integer("n_threads", self.n_threads, 1)
         check_dtype(self.dtype)
-        check_integer("verbose", int(self.verbose), 0)
+        if not isinstance(self.verbose, (bool, np.bool_)):
+            check_integer("verbose", self.verbose, 0)
         if self.solver == "lbfgs" and self.dropout:
             raise ValueError("dropout needs solver 'adam' or 'sgd': 'lbfgs' minimises one function")
 
+    @contextmanager
+    def _all_or_nothing(self):
+        """Undo what a `fit` has set if it fails: an earlier one stays as it was."""
+        before = vars(self).copy()
+        try:
+            yield
+        except BaseException:
+            vars(self).clear()
+            vars(self).update(before)
+            raise
+
     def _check_X(self, X, reset):
-        """Return X as `Sequences`; learn, or compare, the number of features."""
-        dtype = np.dtype(self.dtype)
-        ragged = is_ragged(X)
+        """Return X as `Sequences`; learn, or compare, the number of features and the dtype."""
+        if reset:
+            self._dtype = np.dtype(self.dtype)
+        dtype, ragged = self._dtype, is_ragged(X)
         if ragged:
             sequences = as_ragged("X", X, dtype)
             n_features = sequences.values.shape[1]
@@ -88,6 +104,11 @@ class SequenceEstimator(BaseEstimator):
                     f"got {array.shape}"
                 )
             sequences, n_features = from_array(array), array.shape[2]
+        elif np.ndim(X) > 3:
+            raise ValueError(
+                "X must have shape (n_samples, n_timesteps, n_features) or (n_samples, "
+                f"n_timesteps), got {np.shape(X)}"
+            )
         else:
             array = validate_data(self, X, reset=reset, dtype=dtype, order="C")
             sequences, n_features = from_array(array[:, :, None]), array.shape[1]
@@ -131,11 +152,8 @@ class SequenceEstimator(BaseEstimator):
 
     def _scaled(self, sequences):
         """Return sequences on the scale the network sees."""
-        dtype = np.dtype(self.dtype)
-        if not self.standardize:
-            return sequences._replace(values=np.ascontiguousarray(sequences.values, dtype))
         values = (sequences.values - self._x_mean) / self._x_scale
-        return sequences._replace(values=np.ascontiguousarray(values, dtype))
+        return sequences._replace(values=np.ascontiguousarray(values, self._dtype))
 
     def _build(self, n_outputs, per_step, rng):
         """Make a network with fresh parameters, or keep the last one for a warm start."""
@@ -155,7 +173,7 @@ class SequenceEstimator(BaseEstimator):
                     "warm_start needs the geometry of the previous fit, "
                     f"{self._network.geometry}, got {geometry}"
                 )
-            return self._network
+            return copy.deepcopy(self._network)
         network = SequenceNetwork(
             geometry["input_size"], geometry["hidden_size"], n_outputs,
             n_layers=geometry["n_layers"], bidirectional=geometry["bidirectional"],
@@ -167,14 +185,16 @@ class SequenceEstimator(BaseEstimator):
     def _train(self, network, problem, rng, validation_score):
         """Train the network and set the fitted attributes."""
         history = History(self.tol, self.n_iter_no_change)
-        settings = self._settings()
+        settings, start = self._settings(), network.parameters.copy()
         with thread_limit(self.n_threads):
             if self.solver == "lbfgs":
                 outcome = train_lbfgs(network, problem, settings, history, validation_score)
             else:
                 outcome = train(network, problem, settings, rng, history, validation_score)
         best = history.best_parameters
-        if best is not None and (validation_score or outcome == "diverged"):
+        if outcome == "diverged":
+            network.parameters[...] = start if best is None else best
+        elif validation_score and best is not None:
             network.parameters[...] = best
         self._network, self.lstm_ = network, network.lstm
         self.loss_curve_ = history.loss_curve
@@ -208,12 +228,12 @@ class SequenceEstimator(BaseEstimator):
     def _step(self, x, state):
         """Return the network's outputs for one time step, and the state after it."""
         check_is_fitted(self)
-        if self.bidirectional:
+        if self._network.geometry["bidirectional"]:
             raise ValueError("predict_step is not defined for bidirectional=True")
-        x = as_floats("x", x, np.dtype(self.dtype), 2)
+        x = as_floats("x", x, self._dtype, 2)
         if x.shape[1] != self._input_size:
             raise ValueError(f"x must have shape (n_samples, {self._input_size}), got {x.shape}")
-        x = ((x - self._x_mean) / self._x_scale).astype(self.dtype)
+        x = ((x - self._x_mean) / self._x_scale).astype(self._dtype)
         with thread_limit(self.n_threads):
             return self._network.step(x, state)
 
@@ -222,11 +242,17 @@ class SequenceEstimator(BaseEstimator):
         check_is_fitted(self)
         sequences = self._scaled(self._check_X(X, reset=False))
         lengths = sequences.lengths
-        padded = np.zeros((len(lengths), lengths.max(), sequences.values.shape[1]), self.dtype)
+        padded = np.zeros((len(lengths), lengths.max(), sequences.values.shape[1]), self._dtype)
         for row, start, n in zip(padded, sequences.starts, lengths, strict=True):
             row[:n] = sequences.values[start : start + n]
         with thread_limit(self.n_threads):
             return self.lstm_.trace(padded, lengths=lengths)
 
     def _rng(self):
-        return check_random_state(self.random_state)
+        try:
+            return check_random_state(self.random_state)
+        except ValueError as error:
+            raise ValueError(
+                "random_state must be None, an integer from 0 to 2**32 - 1 or a RandomState, got "
+                f"{self.random_state!r}"
+            ) from error

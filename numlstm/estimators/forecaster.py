@@ -162,9 +162,16 @@ class LSTMForecaster(SequenceEstimator):
             For parameters or data that make no sense; a series too short for one window.
         """
         self._check_parameters()
+        with self._all_or_nothing():
+            return self._fit(y, X)
+
+    def _fit(self, y, X):
+        self._window, self._dtype = int(self.window), np.dtype(self.dtype)
+        self._ahead = int(self.horizon) if self.strategy == "direct" else 1  # steps at once
+        self._window_scales = bool(self.standardize)
         series, index = as_series("y", y)
         exogenous = self._check_exogenous(X, len(series), "y")
-        span = self.window + self._ahead
+        span = self._window + self._ahead
         if len(series) < span:
             raise ValueError(
                 f"y must have at least window + horizon = {span} values, got {len(series)}"
@@ -180,8 +187,8 @@ class LSTMForecaster(SequenceEstimator):
         problem, held = self._split(problem, rng)
         score = None if held is None else self._validation_score(network, held)
         self._train(network, problem, rng, score)
-        self._history, self._index = series[-self.window :], index
-        self._exogenous = None if exogenous is None else exogenous[-self.window :]
+        self._history, self._index = series[-self._window :], index
+        self._exogenous = None if exogenous is None else exogenous[-self._window :]
         return self
 
     def _check_parameters(self):
@@ -189,11 +196,6 @@ class LSTMForecaster(SequenceEstimator):
         check_integer("window", self.window, 1)
         check_integer("horizon", self.horizon, 1)
         check_choice("strategy", self.strategy, STRATEGIES)
-
-    @property
-    def _ahead(self):
-        """Steps that the network forecasts at once."""
-        return self.horizon if self.strategy == "direct" else 1
 
     @property
     def _input_size(self):
@@ -221,7 +223,7 @@ class LSTMForecaster(SequenceEstimator):
 
     def _training_windows(self, series, exogenous):
         """Return inputs (n_windows, window, n_inputs) and targets (n_windows, ahead * n_series)."""
-        span = self.window + self._ahead
+        span = self._window + self._ahead
         view = np.lib.stride_tricks.sliding_window_view(series, span, axis=0)
         complete = ~np.isnan(view).any(axis=(1, 2))
         if not complete.any():
@@ -229,15 +231,14 @@ class LSTMForecaster(SequenceEstimator):
                 f"y must hold a run of window + horizon = {span} values without a missing one"
             )
         view = view[complete].transpose(0, 2, 1)
-        past, future = view[:, : self.window], view[:, self.window :]
-        mean, scale = window_scales(past, self._floor, self.standardize)
+        past, future = view[:, : self._window], view[:, self._window :]
+        mean, scale = window_scales(past, self._floor, self._window_scales)
         inputs = [(past - mean) / scale]
         if exogenous is not None:
-            positions = np.flatnonzero(complete)[:, None] + np.arange(self.window)
+            positions = np.flatnonzero(complete)[:, None] + np.arange(self._window)
             inputs += self._exogenous_inputs(exogenous, positions)
-        dtype = np.dtype(self.dtype)
         targets = ((future - mean) / scale).reshape(len(future), -1)
-        return np.concatenate(inputs, axis=2).astype(dtype), targets.astype(dtype)
+        return np.concatenate(inputs, axis=2).astype(self._dtype), targets.astype(self._dtype)
 
     def _exogenous_inputs(self, exogenous, positions):
         """Return X of the next 1 .. ahead steps at every position of the windows."""
@@ -256,9 +257,13 @@ class LSTMForecaster(SequenceEstimator):
 
     def _validation_score(self, network, held):
         workspace = Workspace(network.dtype)
-        return lambda: (
-            -float(np.mean((predict(network, held.sequences, workspace) - held.targets) ** 2))
-        )
+
+        def score():
+            out = predict(network, held.sequences, workspace).astype(np.float64)
+            # Not finite where training diverges.
+            return -float(np.mean((out - held.targets) ** 2)) if np.isfinite(out).all() else -np.inf
+
+        return score
 
     def predict(self, horizon=None, X=None):
         """Forecast the steps that follow the series of `fit`.
@@ -294,7 +299,7 @@ class LSTMForecaster(SequenceEstimator):
             )
         if np.isnan(self._history).any():
             raise ValueError(
-                f"the last window = {self.window} values of the series must be there to forecast, "
+                f"the last window = {self._window} values of the series must be there to forecast, "
                 f"but {int(np.isnan(self._history).any(axis=1).sum())} are missing"
             )
         forecast = self._forecast(n, exogenous)
@@ -310,16 +315,16 @@ class LSTMForecaster(SequenceEstimator):
             exogenous = np.concatenate([self._exogenous, exogenous, beyond])
         with thread_limit(self.n_threads):
             for done in range(0, n, ahead):
-                mean, scale = window_scales(history[None], self._floor, self.standardize)
+                mean, scale = window_scales(history[None], self._floor, self._window_scales)
                 inputs = [(history[None] - mean) / scale]
                 if exogenous is not None:
-                    positions = done + np.arange(self.window)[None]
+                    positions = done + np.arange(self._window)[None]
                     inputs += self._exogenous_inputs(exogenous, positions)
-                sequences = from_array(np.concatenate(inputs, axis=2).astype(self.dtype))
+                sequences = from_array(np.concatenate(inputs, axis=2).astype(self._dtype))
                 out = predict(self._network, sequences, workspace)
                 block = out.reshape(ahead, -1) * scale[0] + mean[0]
                 blocks.append(block)
-                history = np.concatenate([history, block])[-self.window :]
+                history = np.concatenate([history, block])[-self._window :]
         return np.concatenate(blocks)[:n]
 
     def score(self, y, X=None):

@@ -171,9 +171,15 @@ class LSTMRegressor(RegressorMixin, SequenceEstimator):
             For parameters or data that make no sense, before any work is done.
         """
         self._check_parameters()
+        with self._all_or_nothing():
+            return self._fit(X, y, sample_weight)
+
+    def _fit(self, X, y, sample_weight):
+        if y is None:
+            raise ValueError("LSTMRegressor requires y to be passed, but the target y is None")
         sequences = self._check_X(X, reset=True)
         n = len(sequences.lengths)
-        check_consistent_length(sequences.lengths, y if y is not None else [])
+        check_consistent_length(sequences.lengths, y)
         targets = self._check_y(y, sequences)
         weights = _check_sample_weight(
             sample_weight, sequences.lengths, dtype=np.float64, ensure_non_negative=True
@@ -203,7 +209,12 @@ class LSTMRegressor(RegressorMixin, SequenceEstimator):
             array = as_floats("y", y, dtype, 3)
             targets = as_ragged("y", list(array), dtype)
         else:
-            array = as_floats("y", y, dtype, np.ndim(y) if np.ndim(y) in (1, 2) else 1)
+            if np.ndim(y) > 3 or 0 in np.shape(y):
+                raise ValueError(
+                    "y must have shape (n_samples,), (n_samples, n_outputs) or (n_samples, "
+                    f"n_timesteps, n_outputs), none of them 0, got {np.shape(y)}"
+                )
+            array = as_floats("y", y, dtype, np.ndim(y))
             self._y_ndim, self.n_outputs_ = array.ndim, array.reshape(len(array), -1).shape[1]
             return array.reshape(len(array), -1)
         if not np.array_equal(targets.lengths, sequences.lengths):
@@ -225,14 +236,13 @@ class LSTMRegressor(RegressorMixin, SequenceEstimator):
                 self._y_mean, self._y_scale = scale_of(targets, weights)
 
     def _scaled_targets(self, targets):
-        dtype = np.dtype(self.dtype)
         if isinstance(targets, Sequences):
-            values = ((targets.values - self._y_mean) / self._y_scale).astype(dtype)
+            values = ((targets.values - self._y_mean) / self._y_scale).astype(self._dtype)
             return targets._replace(values=values)
-        return ((targets - self._y_mean) / self._y_scale).astype(dtype)
+        return ((targets - self._y_mean) / self._y_scale).astype(self._dtype)
 
     def _unscaled(self, out):
-        return (out * self._y_scale + self._y_mean).astype(self.dtype)
+        return (out * self._y_scale + self._y_mean).astype(self._dtype)
 
     def _validation_score(self, network, held):
         """Return a function that scores the network on the problem held out."""
@@ -243,7 +253,9 @@ class LSTMRegressor(RegressorMixin, SequenceEstimator):
             targets = targets.values[targets.rows()]
 
         def score():
-            out = predict(network, held.sequences, workspace)
+            out = predict(network, held.sequences, workspace).astype(np.float64)
+            if not np.isfinite(out).all():  # training diverges
+                return -np.inf
             if len(targets) < 2:  # R^2 is not defined for one target
                 return -float(np.mean((out - targets) ** 2))
             return r2_score(targets, out, sample_weight=weights)

@@ -96,7 +96,7 @@ def block_rows(B, n_workers):
 def preactivations(
     x, at, D, h, prev, H, weights, w, init, i, i_row, gates, g, n, block, worker, n_workers
 ):
-    """gates = init + x @ Wx + h @ Wh for this worker's rows: pre-activations of one panel.
+    """Set gates = init + x @ Wx + h @ Wh: pre-activations of one panel, this worker's rows.
 
     The panel's weights, start and rows lie at w, i and g. `init` is a bias (i_row 0) or the gates
     themselves (i_row W), which then hold the rows that tokens look up.

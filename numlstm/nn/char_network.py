@@ -76,18 +76,16 @@ class CharNetwork:
             n_inputs = panels.n_inputs if k else rows
             w = initial_weights(n_inputs, H, forget_bias, rng)
             if k == 0:
-                self._pack_input(w.Wx)
+                self._pack_input(w.Wx, self._input)
                 w = w._replace(Wx=w.Wx[:0])
             pack(w, panels)
         self.dense.initialise(self._head, rng)
         if self._embedding is not None:
             self._embedding[...] = rng.standard_normal(self._embedding.shape)
 
-    def _pack_input(self, Wx):
+    def _pack_input(self, Wx, inputs):
         pairs, rows, wide = self._input_shape
-        pack_panels(
-            np.ascontiguousarray(Wx, self.dtype), self._input.reshape(pairs // 2, 2, rows, wide)
-        )
+        pack_panels(np.ascontiguousarray(Wx, self.dtype), inputs.reshape(pairs // 2, 2, rows, wide))
 
     def table(self, workspace):
         """Return what each token adds to the first layer's pre-activations, (V, P * W)."""
@@ -213,32 +211,46 @@ class CharNetwork:
             np.zeros(n_rows, np.int32),
         )
 
-    def get_weights(self):
-        """Return the parameters in plain layout: a dict of arrays."""
-        pairs, rows, wide = self._input_shape
-        Wx = np.empty((rows, 4 * self.stack.hidden_size), self.dtype)
-        unpack_panels(self._input.reshape(pairs // 2, 2, rows, wide), Wx)
-        out = {}
+    def shapes(self):
+        """Return the shape of every array of `get_weights`."""
+        H, V = self.stack.hidden_size, self.n_tokens
+        out = {"dense.W": (H, V), "dense.b": (V,)}
         for k, panels in enumerate(self._panels):
-            w = unpack(panels)
-            out[f"lstm.{k}.Wx"] = w.Wx if k else Wx
-            out[f"lstm.{k}.Wh"], out[f"lstm.{k}.b"] = w.Wh, w.b
-        out["dense.W"], out["dense.b"] = self.dense.get_weights(self._head)
+            n_inputs = panels.n_inputs if k else self._input_shape[1]
+            out[f"lstm.{k}.Wx"] = (n_inputs, 4 * H)
+            out[f"lstm.{k}.Wh"], out[f"lstm.{k}.b"] = (H, 4 * H), (4 * H,)
         if self._embedding is not None:
-            out["embedding"] = self._embedding.copy()
+            out["embedding"] = self._embedding.shape
         return out
 
-    def set_weights(self, arrays):
-        """Take the parameters from a dict as `get_weights` returns it."""
-        for k, panels in enumerate(self._panels):
+    def get_weights(self, flat=None):
+        """Return a flat vector, by default the parameters, in plain layout: a dict of arrays."""
+        panels, head, inputs, embedding = self._views(self.parameters if flat is None else flat)
+        pairs, rows, wide = self._input_shape
+        Wx = np.empty((rows, 4 * self.stack.hidden_size), self.dtype)
+        unpack_panels(inputs.reshape(pairs // 2, 2, rows, wide), Wx)
+        out = {}
+        for k, layer in enumerate(panels):
+            w = unpack(layer)
+            out[f"lstm.{k}.Wx"] = w.Wx if k else Wx
+            out[f"lstm.{k}.Wh"], out[f"lstm.{k}.b"] = w.Wh, w.b
+        out["dense.W"], out["dense.b"] = self.dense.get_weights(head)
+        if embedding is not None:
+            out["embedding"] = embedding.copy()
+        return out
+
+    def set_weights(self, arrays, flat=None):
+        """Write a dict of `get_weights` into a flat vector, by default the parameters."""
+        panels, head, inputs, embedding = self._views(self.parameters if flat is None else flat)
+        for k, layer in enumerate(panels):
             w = LSTMWeights(*(arrays[f"lstm.{k}.{name}"] for name in LSTMWeights._fields))
             if k == 0:
-                self._pack_input(w.Wx)
+                self._pack_input(w.Wx, inputs)
                 w = w._replace(Wx=w.Wx[:0])
-            pack(w, panels)
-        self.dense.set_weights(self._head, arrays["dense.W"], arrays["dense.b"])
-        if self._embedding is not None:
-            self._embedding[...] = arrays["embedding"]
+            pack(w, layer)
+        self.dense.set_weights(head, arrays["dense.W"], arrays["dense.b"])
+        if embedding is not None:
+            embedding[...] = arrays["embedding"]
 
     def lstm(self):
         """Return the layers as an `LSTM` that reads embedded (or one-hot) characters."""

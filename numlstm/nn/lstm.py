@@ -28,6 +28,7 @@ from numlstm.nn.weights import (
     unpack,
     unpack_gates,
 )
+from numlstm.persistence import write_model
 
 
 class LSTM:
@@ -359,6 +360,7 @@ class LSTM:
                 "step is not defined for a bidirectional LSTM: it needs whole sequences"
             )
         x = as_floats("x", x, self.dtype, 2)
+        check_shape("x", x, (max(len(x), 1), self.input_size))
         outputs, state = self(x[:, None, :], state=state)
         return outputs[:, 0], state
 
@@ -388,6 +390,38 @@ class LSTM:
                 part = np.ascontiguousarray(part[..., : self.hidden_size])
                 scatter_sequences(part, order, kept.batch.active, out[k])
         return trace
+
+    def save(self, path):
+        """Write the layers to a file that `numlstm.load` reads.
+
+        Parameters
+        ----------
+        path : path
+            A safetensors file; replaced in one step, so that it is never half-written.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be written; an older one then stays as it was.
+        """
+        arrays = {
+            f"{k}.{name}": array
+            for k, w in enumerate(self.weights)
+            for name, array in w._asdict().items()
+        }
+        write_model(path, "LSTM", arrays, {"bidirectional": self.bidirectional})
+
+    @classmethod
+    def _from_file(cls, path, arrays, content):
+        """Return the layers in a file's arrays."""
+        try:
+            weights = [
+                tuple(arrays[f"{k}.{name}"] for name in LSTMWeights._fields)
+                for k in range(len(arrays) // 3)
+            ]
+            return cls.from_weights(weights, bidirectional=content["bidirectional"])
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            raise ValueError(f"{path} holds an LSTM that makes no sense: {error}") from None
 
     def __getstate__(self):
         """Return what a copy or a pickle needs: the geometry and the weights."""

@@ -109,7 +109,8 @@ class LSTMStack:
                 place = out._replace(start=out.start + d * self.hidden_size)
                 launch(
                     lstm_forward_chunk,
-                    x, self._lookup(batch, layer), panels[k], first[k], batch.active, d, tape, last[k], place,
+                    x, self._lookup(batch, layer), panels[k], first[k], batch.active, d, tape,
+                    last[k], place,
                     work=T * B * self._products(panels[k]), at_most=B,
                 )  # fmt: skip
             if not top:

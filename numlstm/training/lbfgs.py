@@ -33,9 +33,12 @@ def train_lbfgs(network, problem, settings, history, validation_score=None):
     """
     from scipy.optimize import minimize
 
+    if not settings.max_iter:  # SciPy would do one iteration
+        return "max_iter"
     rows = np.arange(len(problem.sequences.lengths))
     weight = problem.total_weight(rows) or 1.0
-    best, outcome = [None], ["max_iter"]
+    start = network.parameters.astype(np.float64)
+    best, outcome = [start], ["max_iter"]
 
     def evaluate(flat):
         network.parameters[...] = flat
@@ -48,20 +51,20 @@ def train_lbfgs(network, problem, settings, history, validation_score=None):
         return loss, network.gradient.astype(np.float64)
 
     def after_iteration(intermediate_result):
+        if not np.isfinite(intermediate_result.fun):
+            raise StopIteration
         network.parameters[...] = intermediate_result.x
         score = validation_score() if validation_score else None
         history.record(network.parameters, intermediate_result.fun, score)
         history.n_steps += 1
         bar.set_postfix_str(describe(intermediate_result.fun, score), refresh=False)
         bar.update()
-        best[0] = intermediate_result.x
+        best[0] = intermediate_result.x.copy()  # SciPy overwrites it in the next line search
         if validation_score and history.out_of_patience:
             outcome[0] = "converged"
             raise StopIteration
 
     with progress_bar(settings, "iteration") as bar:
-        start = network.parameters.astype(np.float64)
-        best[0] = start
         try:
             result = minimize(
                 evaluate, start, jac=True, method="L-BFGS-B", callback=after_iteration,
@@ -70,11 +73,11 @@ def train_lbfgs(network, problem, settings, history, validation_score=None):
                     "gtol": settings.tol, "ftol": 64 * np.finfo(float).eps, "maxcor": 20,
                 },
             )  # fmt: skip
-            if result.success:
+            if not np.isfinite(result.fun):
+                outcome[0] = "diverged"
+            elif result.success:
                 outcome[0] = "converged"
         except KeyboardInterrupt:
             outcome[0] = "interrupted"
     network.parameters[...] = best[0]
-    if not np.isfinite(best[0]).all():
-        return "diverged"
     return outcome[0]

@@ -100,7 +100,7 @@ def train(network, problem, settings, rng, history, validation_score=None, rate=
             for _ in range(settings.max_iter):
                 order = rng.permutation(n) if settings.shuffle else np.arange(n)
                 loss = _epoch(network, problem, settings, rng, optimizer, order, rate)
-                if loss is None:
+                if loss is None or not np.isfinite(network.parameters).all():
                     return "diverged"
                 score = validation_score() if validation_score else None
                 history.record(network.parameters, loss, score)

@@ -1,0 +1,416 @@
+"""`CharLSTM`: learns a text character by character, writes more of it, and measures texts."""
+
+import math
+import os
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from numlstm.data.validation import (
+    check_bool,
+    check_choice,
+    check_dtype,
+    check_integer,
+    check_number,
+)
+from numlstm.data.vocabulary import Vocabulary, check_text
+from numlstm.estimators.char_generation import CharGenerationMixin
+from numlstm.estimators.saving import SaveMixin, check_list
+from numlstm.kernels._threads import thread_limit
+from numlstm.nn.char_network import CharNetwork
+from numlstm.nn.memory import Workspace
+from numlstm.training.char_loop import Streams, TextSettings, TextTrainer, mean_loss
+from numlstm.training.checkpoint import fingerprint, load_checkpoint, save_checkpoint
+from numlstm.training.history import History
+from numlstm.training.loop import Optimizer, report
+
+SCHEDULES = ("constant", "cosine", "step")
+
+
+class CharLSTM(CharGenerationMixin, SaveMixin, BaseEstimator):
+    """A character-level language model.
+
+    Parameters
+    ----------
+    hidden_size : int
+        Units of each LSTM layer.
+    n_layers : int
+    embedding_size : int or None
+        Numbers that stand for a character; None: one-hot.
+    seq_length : int
+        Characters that the gradient reaches back over. The state reaches further: it is carried
+        along the whole text.
+    dropout : float in [0, 1)
+        Share of the outputs dropped between layers while training.
+    forget_bias : float
+        Initial bias of the forget gates.
+    solver : {"adam", "sgd"}
+    learning_rate : {"constant", "cosine", "step"}
+        "cosine" falls to a hundredth over `max_iter` epochs; "step" halves after 1/2, 3/4 and 7/8.
+    learning_rate_init : float
+    alpha : float
+        L2 penalty: alpha / 2 times the squared weights, biases and embedding left out.
+    batch_size : int
+        Streams of the text that are read side by side.
+    max_iter : int
+        Epochs.
+    clip_norm : float or None
+        Largest norm of a gradient; longer ones are scaled down.
+    early_stopping : bool
+        Stop when the score of the validation text stops rising, and restore the best weights.
+        Without a `validation_text` the end of the text is held out.
+    validation_fraction : float
+        Share of the text to hold out.
+    n_iter_no_change : int
+        Epochs without improvement by `tol` before stopping.
+    tol : float
+    warm_start : bool
+        Start from the weights of the previous fit, if it had the same vocabulary.
+    random_state : int, RandomState instance or None
+        Seed of weights and dropout, and of `generate` where it is given none.
+    n_threads : int or None
+        Threads to use; by default all that Numba has.
+    dtype : {"float32", "float64"}
+    verbose : int
+        1 shows a progress bar; 2 also a sample of text after each epoch.
+
+    Attributes
+    ----------
+    vocabulary_ : str
+        The distinct characters (Unicode code points) of the text, sorted.
+    loss_ : float
+        Mean cross-entropy of the last epoch, in nats per character.
+    loss_curve_ : list of float
+        That of each epoch.
+    validation_scores_ : list of float or None
+        Mean log-likelihood of the validation text, in nats per character, after each epoch.
+    best_loss_ : float or None
+    n_iter_ : int
+        Epochs done.
+    lstm_ : LSTM
+        The fitted layers; they read embedded (or one-hot) characters.
+
+    Examples
+    --------
+    >>> from numlstm import CharLSTM
+    >>> model = CharLSTM(32, 1, seq_length=16, batch_size=4, max_iter=60, learning_rate_init=0.01,
+    ...                  random_state=0)
+    >>> model.fit("the quick brown fox jumps over the lazy dog. " * 40).generate(
+    ...     20, prompt="the quick", temperature=0)
+    ' brown fox jumps ove'
+    """
+
+    def __init__(
+        self,
+        hidden_size=256,
+        n_layers=2,
+        *,
+        embedding_size=64,
+        seq_length=64,
+        dropout=0.0,
+        forget_bias=1.0,
+        solver="adam",
+        learning_rate="constant",
+        learning_rate_init=2e-3,
+        alpha=0.0,
+        batch_size=64,
+        max_iter=10,
+        clip_norm=5.0,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=3,
+        tol=1e-4,
+        warm_start=False,
+        random_state=None,
+        n_threads=None,
+        dtype="float32",
+        verbose=0,
+    ):
+        self.hidden_size = hidden_size
+        self.n_layers = n_layers
+        self.embedding_size = embedding_size
+        self.seq_length = seq_length
+        self.dropout = dropout
+        self.forget_bias = forget_bias
+        self.solver = solver
+        self.learning_rate = learning_rate
+        self.learning_rate_init = learning_rate_init
+        self.alpha = alpha
+        self.batch_size = batch_size
+        self.max_iter = max_iter
+        self.clip_norm = clip_norm
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.warm_start = warm_start
+        self.random_state = random_state
+        self.n_threads = n_threads
+        self.dtype = dtype
+        self.verbose = verbose
+
+    def _check_parameters(self):
+        for name in ("hidden_size", "n_layers", "seq_length", "batch_size", "n_iter_no_change"):
+            check_integer(name, getattr(self, name), 1)
+        if self.embedding_size is not None:
+            check_integer("embedding_size", self.embedding_size, 1)
+        check_integer("max_iter", self.max_iter, 0)
+        check_number("dropout", self.dropout, 0, 1, below=True)
+        check_number("forget_bias", self.forget_bias, -np.inf)
+        check_choice("solver", self.solver, ("adam", "sgd"))
+        check_choice("learning_rate", self.learning_rate, SCHEDULES)
+        check_number("learning_rate_init", self.learning_rate_init, 0, above=True)
+        check_number("alpha", self.alpha, 0)
+        check_number("tol", self.tol, 0)
+        if self.clip_norm is not None:
+            check_number("clip_norm", self.clip_norm, 0, above=True)
+        check_bool("early_stopping", self.early_stopping)
+        check_bool("warm_start", self.warm_start)
+        check_number("validation_fraction", self.validation_fraction, 0, 1, above=True, below=True)
+        if self.n_threads is not None:
+            check_integer("n_threads", self.n_threads, 1)
+        check_dtype(self.dtype)
+
+    def fit(self, text, validation_text=None, *, checkpoint=None, checkpoint_steps=100):
+        """Learn a text.
+
+        Parameters
+        ----------
+        text : str
+        validation_text : str, optional
+            Scored after each epoch; its characters must occur in the text.
+        checkpoint : path, optional
+            Write all that the rest of the training depends on to this file, and go on from it if
+            it is there: however often the training is stopped, it ends with the same weights. The
+            file is removed at the end.
+        checkpoint_steps : int
+            Steps between two writes.
+
+        Returns
+        -------
+        CharLSTM
+            Itself.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For parameters or texts that make no sense, before any work is done; for a checkpoint of
+            another training.
+        """
+        self._check_parameters()
+        check_integer("checkpoint_steps", checkpoint_steps, 1)
+        check_text("text", text, 2)
+        vocabulary = Vocabulary.of(text)
+        tokens = vocabulary.encode("text", text)
+        tokens, held = self._held_out(tokens, validation_text, vocabulary)
+        rng = check_random_state(self.random_state)
+        network = self._new_network(vocabulary, rng)
+        trainer = self._trainer(network, tokens, self.max_iter, rng)
+        if checkpoint is not None:
+            identity = self._identity(tokens, vocabulary)
+            if os.path.exists(checkpoint):
+                load_checkpoint(checkpoint, trainer, identity)
+            checkpoint = (checkpoint, identity, checkpoint_steps)
+        outcome = self._run(trainer, held, vocabulary, checkpoint)
+        self._finish(trainer, vocabulary, outcome, held is not None and self.early_stopping)
+        if checkpoint is not None and outcome != "interrupted" and os.path.exists(checkpoint[0]):
+            os.remove(checkpoint[0])
+        return self
+
+    def partial_fit(self, text):
+        """Go on learning for one epoch of a text, with the optimiser's moments of the last call.
+
+        Parameters
+        ----------
+        text : str
+            On the first call it sets the vocabulary; later its characters must be in it.
+
+        Returns
+        -------
+        CharLSTM
+            Itself.
+
+        Raises
+        ------
+        TypeError, ValueError
+        """
+        self._check_parameters()
+        check_text("text", text, 2)
+        first = not hasattr(self, "_network")
+        vocabulary = Vocabulary.of(text) if first else self._vocabulary
+        tokens = vocabulary.encode("text", text)
+        rng = getattr(self, "_rng", None) or check_random_state(self.random_state)
+        network = self._new_network(vocabulary, rng) if first else self._network
+        trainer = self._trainer(network, tokens, 1, rng)
+        previous = getattr(self, "_optimizer", None)
+        if previous is not None and previous.solver == self.solver:
+            trainer.optimizer = previous
+        curve = [] if first else list(self.loss_curve_)
+        outcome = self._run(trainer, None, vocabulary, None)
+        self._finish(trainer, vocabulary, outcome, False)
+        self.loss_curve_ = curve + self.loss_curve_
+        self.n_iter_ = len(self.loss_curve_)
+        return self
+
+    def _held_out(self, tokens, validation_text, vocabulary):
+        """Return the tokens to learn, and those to validate on, or None."""
+        if validation_text is not None:
+            check_text("validation_text", validation_text, 2)
+            return tokens, vocabulary.encode("validation_text", validation_text)
+        if not self.early_stopping:
+            return tokens, None
+        n = max(2, round(len(tokens) * self.validation_fraction))
+        if len(tokens) - n < 2:
+            raise ValueError(
+                f"text must have at least 4 characters to hold some out, got {len(tokens)}"
+            )
+        return tokens[:-n], tokens[-n:]
+
+    def _new_network(self, vocabulary, rng):
+        if self.warm_start and hasattr(self, "_network"):
+            if self._vocabulary.characters != vocabulary.characters:
+                raise ValueError("warm_start needs a text with the vocabulary of the previous fit")
+            return self._network
+        network = CharNetwork(
+            len(vocabulary), int(self.hidden_size), self.embedding_size, int(self.n_layers),
+            float(self.dropout), np.dtype(self.dtype),
+        )  # fmt: skip
+        network.initialise(float(self.forget_bias), rng)
+        return network
+
+    def _trainer(self, network, tokens, max_iter, rng):
+        settings = TextSettings(
+            self.solver, self.learning_rate, float(self.learning_rate_init), float(self.alpha),
+            int(self.batch_size), int(self.seq_length), int(max_iter), self.clip_norm,
+            float(self.tol), int(self.n_iter_no_change),
+        )  # fmt: skip
+        streams = Streams(tokens, settings.batch_size, settings.seq_length)
+        optimizer = Optimizer(self.solver, network.parameters, self.clip_norm)
+        history = History(self.tol, self.n_iter_no_change)
+        return TextTrainer(network, optimizer, streams, settings, rng, history)
+
+    def _identity(self, tokens, vocabulary):
+        """Return what a checkpoint must agree with."""
+        parameters = self.get_params()
+        for name in ("n_threads", "verbose"):
+            del parameters[name]
+        if not isinstance(self.random_state, int):
+            raise ValueError(
+                f"a checkpoint needs an integer random_state, got {self.random_state!r}"
+            )
+        return {
+            "parameters": {k: str(v) for k, v in parameters.items()},
+            "text": fingerprint(tokens),
+            "vocabulary": vocabulary.characters,
+        }
+
+    def _run(self, trainer, held, vocabulary, checkpoint):
+        """Train to the end, to Ctrl-C or to a gradient that is not finite; return which."""
+        from tqdm import tqdm
+
+        settings, streams = trainer.settings, trainer.streams
+        per_epoch = streams.n_streams * streams.length
+        workspace = Workspace(trainer.network.dtype)
+        done = trainer.epoch * per_epoch + trainer.count
+        bar = tqdm(
+            total=settings.max_iter * per_epoch, initial=done, unit="char", unit_scale=True,
+            disable=not self.verbose, dynamic_ncols=True,
+        )  # fmt: skip
+        with bar, thread_limit(self.n_threads):
+            try:
+                while trainer.epoch < settings.max_iter:
+                    if not trainer.epoch_done:
+                        n = trainer.step()
+                        if n == 0:
+                            return "diverged"
+                        bar.update(n)
+                        if checkpoint and trainer.optimizer.t % checkpoint[2] == 0:
+                            save_checkpoint(checkpoint[0], trainer, checkpoint[1])
+                        continue
+                    score = None
+                    if held is not None:
+                        score = -mean_loss(
+                            trainer.network, held, settings.batch_size, settings.seq_length,
+                            workspace,
+                        )  # fmt: skip
+                    trainer.end_epoch(score)
+                    self._show(bar, trainer, vocabulary, score)
+                    if checkpoint:
+                        save_checkpoint(checkpoint[0], trainer, checkpoint[1])
+                    if self.early_stopping and trainer.history.out_of_patience:
+                        return "converged"
+            except KeyboardInterrupt:
+                if checkpoint:
+                    save_checkpoint(checkpoint[0], trainer, checkpoint[1])
+                return "interrupted"
+        return "max_iter"
+
+    def _show(self, bar, trainer, vocabulary, score):
+        """Show bits per character on the bar, and a sample of text at verbose 2."""
+        text = f"epoch {trainer.epoch}, {trainer.history.loss_curve[-1] / math.log(2):.3f} bits"
+        if score is not None:
+            text += f", validation {-score / math.log(2):.3f}"
+        bar.set_postfix_str(text)
+        if self.verbose >= 2:
+            sample = self._generate_with(trainer.network, vocabulary, 200, np.random.RandomState(0))
+            bar.write(f"--- epoch {trainer.epoch}\n{sample}\n")
+
+    def _finish(self, trainer, vocabulary, outcome, restore_best):
+        """Set the fitted attributes."""
+        history, network = trainer.history, trainer.network
+        best = history.best_parameters
+        if best is not None and (restore_best or outcome == "diverged"):
+            network.parameters[...] = best
+        self._set_fitted(network, vocabulary, history)
+        self._optimizer, self._rng = trainer.optimizer, trainer.rng
+        report(outcome, history)
+
+    def _set_fitted(self, network, vocabulary, history):
+        self._network, self._vocabulary, self._model = network, vocabulary, None
+        self.vocabulary_ = vocabulary.characters
+        self.loss_curve_ = history.loss_curve
+        self.loss_ = history.loss_curve[-1] if history.loss_curve else None
+        self.validation_scores_ = history.validation_scores or None
+        scored = self.validation_scores_ is not None
+        self.best_loss_ = None if scored or not history.loss_curve else history.best_loss
+        self.best_validation_score_ = history.best_score if scored else None
+        self.n_iter_ = len(history.loss_curve)
+
+    @property
+    def lstm_(self):
+        """The fitted layers, as an `LSTM` that reads embedded (or one-hot) characters."""
+        check_is_fitted(self, "vocabulary_")
+        return self._network.lstm()
+
+    def _saved_state(self):
+        return self._network.get_weights(), {
+            "vocabulary": self.vocabulary_,
+            "loss_curve": self.loss_curve_,
+            "validation_scores": self.validation_scores_,
+        }
+
+    def _empty(self, fitted):
+        """Return a network of the saved geometry, and shapes and dtypes of its arrays."""
+        vocabulary = Vocabulary(fitted["vocabulary"])
+        network = CharNetwork(
+            len(vocabulary), self.hidden_size, self.embedding_size, self.n_layers,
+            float(self.dropout), np.dtype(self.dtype),
+        )  # fmt: skip
+        shapes = network.shapes()
+        return network, shapes, dict.fromkeys(shapes, network.dtype)
+
+    def _restore(self, network, arrays, fitted):
+        """Set the fitted attributes from a file."""
+        network.set_weights(arrays)
+        history = History(self.tol, self.n_iter_no_change)
+        history.loss_curve = check_list(fitted["loss_curve"])
+        history.validation_scores = check_list(fitted["validation_scores"]) or []
+        history.best_loss = min(history.loss_curve, default=np.inf)
+        history.best_score = max(history.validation_scores, default=-np.inf)
+        self._set_fitted(network, Vocabulary(fitted["vocabulary"]), history)
+
+    def __sklearn_is_fitted__(self):
+        """Return whether there is a network."""
+        return hasattr(self, "_network")

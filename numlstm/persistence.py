@@ -1,0 +1,175 @@
+"""The file of a saved model: one safetensors file, its description in JSON, nothing executable.
+
+The description, under the metadata key "numlstm", holds format version, class, parameters and what
+else the class wants, and a sha256 of itself and of every array: a damaged file is told from a good
+one before anything is used.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+FORMAT_VERSION = 1
+KEY = "numlstm"
+MAX_DESCRIPTION = 64 << 20  # bytes; a vocabulary of all of Unicode has 12 MB
+
+
+def _digest(arrays, text):
+    digest = hashlib.sha256(text.encode())
+    for name in sorted(arrays):
+        array = arrays[name]
+        digest.update(f"\0{name}\0{array.dtype.str}\0{array.shape}\0".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def write_model(path, kind, arrays, description):
+    """Write a model, atomically: the file is the old one or the new one, never half of one.
+
+    Parameters
+    ----------
+    path : path
+    kind : str
+        Name of the class.
+    arrays : dict of str to array
+    description : dict
+        What JSON can hold.
+
+    Raises
+    ------
+    OSError
+        If the folder is missing or not writable, or the disk is full; the old file stays.
+    """
+    from safetensors.numpy import save
+
+    # The writer of safetensors 0.8 takes strided arrays for contiguous ones.
+    arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    content = {"version": FORMAT_VERSION, "class": kind, **description}
+    text = json.dumps(content, sort_keys=True, allow_nan=True)
+    digest = _digest(arrays, text)
+    data = save(arrays, {KEY: json.dumps({"sha256": digest, "content": text})})
+    path = Path(path)
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+    _sync_folder(path.parent)
+
+
+def _umask():
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _sync_folder(folder):
+    """Make a rename last through a power cut, where the system can."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _unique(pairs):
+    keys = [key for key, _ in pairs]
+    if len(set(keys)) != len(keys):
+        raise ValueError("a key stands twice")
+    return dict(pairs)
+
+
+def _describe(metadata):
+    """Return digest, text and content of the description, or raise a ValueError that says why."""
+    if not metadata or KEY not in metadata:
+        raise ValueError("it is a safetensors file, but not written by numlstm")
+    if len(metadata[KEY]) > MAX_DESCRIPTION:
+        raise ValueError("its description is too large")
+    try:
+        outer = json.loads(metadata[KEY], object_pairs_hook=_unique)
+        digest, text = outer["sha256"], outer["content"]
+        content = json.loads(text, object_pairs_hook=_unique)
+        version = content["version"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ValueError(f"its description is damaged: {error}") from None
+    if not isinstance(version, int) or version < 1:
+        raise ValueError(f"its description is damaged: version {version!r}")
+    if version > FORMAT_VERSION:
+        raise ValueError(
+            f"it has format version {version}, newer than the {FORMAT_VERSION} known here: "
+            "a newer numlstm reads it"
+        )
+    return digest, text, content
+
+
+def read_model(path):
+    """Return class, arrays and description of a saved model, after checking all of them.
+
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    kind : str
+    arrays : dict of str to array
+    description : dict
+
+    Raises
+    ------
+    OSError
+        If there is no such file, or it cannot be read.
+    ValueError
+        If it is not a file of `write_model`, or damaged, or of a newer format.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    with open(path, "rb"):
+        pass  # a missing or unreadable file is the system's error, not a damaged model
+    try:
+        with safe_open(path, framework="numpy") as file:
+            digest, text, content = _describe(file.metadata())
+            arrays = {name: file.get_tensor(name) for name in file.keys()}
+        if _digest(arrays, text) != digest:
+            raise ValueError("its sha256 does not fit its content")
+        kind = content.pop("class")
+    except (ValueError, SafetensorError, KeyError, TypeError, UnicodeError) as error:
+        raise ValueError(f"{os.fspath(path)} is not a model that can be read: {error}") from None
+    del content["version"]
+    return kind, arrays, content
+
+
+def check_arrays(path, arrays, shapes, dtypes):
+    """Raise a ValueError unless a file holds exactly the arrays expected.
+
+    Parameters
+    ----------
+    path : path
+    arrays : dict of str to array
+    shapes : dict of str to tuple
+    dtypes : dict of str to dtype
+    """
+    if set(arrays) != set(shapes):
+        odd = sorted(set(arrays) ^ set(shapes))
+        raise ValueError(f"{os.fspath(path)} has other arrays than its class: {', '.join(odd[:5])}")
+    for name, array in arrays.items():
+        if array.shape != tuple(shapes[name]) or array.dtype != dtypes[name]:
+            raise ValueError(
+                f"{os.fspath(path)}: array {name} must be {np.dtype(dtypes[name])} "
+                f"{tuple(shapes[name])}, got {array.dtype} {array.shape}"
+            )
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise ValueError(f"{os.fspath(path)}: array {name} must be finite")

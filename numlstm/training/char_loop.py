@@ -1,0 +1,141 @@
+"""Truncated backpropagation through time over one long text.
+
+The text is cut into `batch_size` contiguous streams, read side by side in chunks of `seq_length`
+characters. The state is carried from chunk to chunk, the gradient is not (Williams & Peng 1990;
+Sutskever 2013).
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from numlstm.nn.memory import Workspace
+from numlstm.training.problem import add_penalty
+
+
+class TextSettings(NamedTuple):
+    """How to train on text; the names are those of the estimator's parameters."""
+
+    solver: str
+    learning_rate: str
+    learning_rate_init: float
+    alpha: float
+    batch_size: int
+    seq_length: int
+    max_iter: int
+    clip_norm: float
+    tol: float
+    n_iter_no_change: int
+
+
+class Streams:
+    """A text as streams read side by side.
+
+    Parameters
+    ----------
+    tokens : array of int, (n,)
+    batch_size, seq_length : int
+        Fewer streams where the text is too short for so many chunks.
+    """
+
+    def __init__(self, tokens, batch_size, seq_length):
+        n = len(tokens) - 1
+        self.tokens, self.seq_length = tokens, min(seq_length, n)
+        self.n_streams = max(1, min(batch_size, n // self.seq_length))
+        self.length = n // self.n_streams
+        self.n_chunks = -(-self.length // self.seq_length)
+
+    def chunk(self, k):
+        """Return tokens and targets of chunk k, each (T, n_streams) of int32."""
+        first = k * self.seq_length
+        stop = min(first + self.seq_length, self.length)
+        rows = self.tokens[: self.n_streams * self.length].reshape(self.n_streams, self.length)
+        after = self.tokens[1 : self.n_streams * self.length + 1].reshape(rows.shape)
+        return (
+            np.ascontiguousarray(rows[:, first:stop].T, np.int32),
+            np.ascontiguousarray(after[:, first:stop].T, np.int32),
+        )
+
+
+def learning_rate(settings, step, n_steps):
+    """Return the learning rate of a step, from 0, of n_steps in all.
+
+    "cosine" falls to a hundredth over the whole training (Loshchilov & Hutter 2017); "step" halves
+    at 1/2, 3/4 and 7/8 of it.
+    """
+    start, done = settings.learning_rate_init, step / max(1, n_steps)
+    if settings.learning_rate == "cosine":
+        return start * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, done))))
+    if settings.learning_rate == "step":
+        return start * 0.5 ** sum(done >= at for at in (0.5, 0.75, 0.875))
+    return start
+
+
+class TextTrainer:
+    """Everything that changes while a network learns a text; can be stopped between any two steps.
+
+    Parameters
+    ----------
+    network : CharNetwork
+    optimizer : Optimizer
+        Of the network's parameters.
+    streams : Streams
+    settings : TextSettings
+    rng : RandomState
+        Of the dropout.
+    history : History
+    """
+
+    def __init__(self, network, optimizer, streams, settings, rng, history):
+        self.network, self.optimizer, self.streams = network, optimizer, streams
+        self.settings, self.rng, self.history = settings, rng, history
+        self.epoch, self.position = 0, 0  # epochs done, chunks of this epoch done
+        self.total, self.count = 0.0, 0  # summed loss and characters of this epoch
+        stack, workspace = network.stack, Workspace(network.dtype)
+        self.state = stack.states(workspace, "a", streams.n_streams)
+        self._spare = stack.states(workspace, "b", streams.n_streams)
+
+    @property
+    def n_steps(self):
+        """Steps of the whole training."""
+        return self.settings.max_iter * self.streams.n_chunks
+
+    def step(self):
+        """Learn one chunk. Returns its characters, or 0 if its gradient was not finite."""
+        tokens, targets = self.streams.chunk(self.position)
+        seed = self.rng.randint(2**31 - 1) if self.network.dropout else 0
+        loss = self.network.loss_and_gradient(tokens, targets, self.state, self._spare, seed)
+        add_penalty(self.network, self.settings.alpha)
+        rate = learning_rate(self.settings, self.optimizer.t, self.n_steps)
+        if not math.isfinite(loss) or not self.optimizer.step(self.network.gradient, rate):
+            return 0
+        self.state, self._spare = self._spare, self.state
+        self.total, self.count = self.total + loss * tokens.size, self.count + tokens.size
+        self.position += 1
+        return tokens.size
+
+    @property
+    def epoch_done(self):
+        """Whether all chunks of this epoch are learnt."""
+        return self.position >= self.streams.n_chunks
+
+    def end_epoch(self, score):
+        """Record the epoch, and go back to the start of the streams with a zero state."""
+        self.history.record(self.network.parameters, self.total / self.count, score)
+        self.epoch, self.position, self.total, self.count = self.epoch + 1, 0, 0.0, 0
+        for carry in self.state:
+            carry.h.fill(0)
+            carry.c.fill(0)
+
+
+def mean_loss(network, tokens, batch_size, seq_length, workspace):
+    """Return the mean cross-entropy of a text in nats, read in streams as in training."""
+    streams = Streams(tokens, batch_size, seq_length)
+    first = network.stack.states(workspace, "v0", streams.n_streams)
+    last = network.stack.states(workspace, "v1", streams.n_streams)
+    total = 0.0
+    for k in range(streams.n_chunks):
+        total += network.loss(*streams.chunk(k), first, last, workspace)
+        first, last = last, first
+    return total / (streams.n_streams * streams.length)

@@ -1,0 +1,108 @@
+"""Checkpoints of text training: all that the rest of it depends on, in one file."""
+
+import hashlib
+
+import numpy as np
+
+from numlstm.persistence import check_arrays, read_model, write_model
+
+KIND = "text checkpoint"
+
+
+def fingerprint(tokens):
+    """Return a sha256 of an array."""
+    return hashlib.sha256(np.ascontiguousarray(tokens).tobytes()).hexdigest()
+
+
+def save_checkpoint(path, trainer, identity):
+    """Write weights, moments, state, position, random state and history.
+
+    Parameters
+    ----------
+    path : path
+    trainer : TextTrainer
+    identity : dict
+        What must be the same to go on: parameters of the estimator, fingerprint of the text.
+    """
+    network, optimizer, history = trainer.network, trainer.optimizer, trainer.history
+    arrays = _named("weights", network.get_weights())
+    arrays |= _named("m", network.get_weights(optimizer.m))
+    if optimizer.v is not None:
+        arrays |= _named("v", network.get_weights(optimizer.v))
+    if history.best_parameters is not None:
+        arrays |= _named("best", network.get_weights(history.best_parameters))
+    H = network.stack.hidden_size
+    arrays["state.h"] = np.stack([carry.h[:, :H] for carry in trainer.state])
+    arrays["state.c"] = np.stack([carry.c[:, :H] for carry in trainer.state])
+    name, keys, position, has_gauss, gauss = trainer.rng.get_state()
+    arrays["rng"] = keys
+    write_model(
+        path, KIND, arrays,
+        {
+            "identity": identity, "rng": [name, int(position), int(has_gauss), float(gauss)],
+            "steps": optimizer.t, "epoch": trainer.epoch, "position": trainer.position,
+            "total": trainer.total, "count": trainer.count,
+            "history": {key: getattr(history, key) for key in _HISTORY},
+        },
+    )  # fmt: skip
+
+
+_HISTORY = ("loss_curve", "validation_scores", "best_loss", "best_score", "without_improvement")
+
+
+def _named(prefix, arrays):
+    return {f"{prefix}/{name}": array for name, array in arrays.items()}
+
+
+def load_checkpoint(path, trainer, identity):
+    """Bring a trainer to where a checkpoint was written.
+
+    Parameters
+    ----------
+    path : path
+    trainer : TextTrainer
+        Fresh, built from the same parameters and text.
+    identity : dict
+
+    Raises
+    ------
+    OSError, ValueError
+        For a file that cannot be read, or of another training.
+    """
+    kind, arrays, saved = read_model(path)
+    if kind != KIND:
+        raise ValueError(f"{path} holds a {kind}, not a {KIND}")
+    for key, value in identity.items():
+        if saved["identity"].get(key) != value:
+            raise ValueError(
+                f"the checkpoint {path} is of another training: {key} was "
+                f"{saved['identity'].get(key)!r}, now it is {value!r}. Remove it to start anew"
+            )
+    network, optimizer, history = trainer.network, trainer.optimizer, trainer.history
+    groups = ["weights", "m"] + (["v"] if optimizer.v is not None else [])
+    groups += ["best"] if saved["history"]["loss_curve"] else []
+    shapes = {f"{g}/{name}": s for g in groups for name, s in network.shapes().items()}
+    dtypes = dict.fromkeys(shapes, network.dtype)
+    state = (len(trainer.state), trainer.streams.n_streams, network.stack.hidden_size)
+    shapes |= {"state.h": state, "state.c": state, "rng": (624,)}
+    dtypes |= {"state.h": network.dtype, "state.c": network.dtype, "rng": np.dtype(np.uint32)}
+    check_arrays(path, arrays, shapes, dtypes)
+
+    def group(prefix):
+        return {name: arrays[f"{prefix}/{name}"] for name in network.shapes()}
+
+    network.set_weights(group("weights"))
+    network.set_weights(group("m"), optimizer.m)
+    if optimizer.v is not None:
+        network.set_weights(group("v"), optimizer.v)
+    for key in _HISTORY:
+        setattr(history, key, saved["history"][key])
+    if "best" in groups:
+        history.best_parameters = np.zeros_like(network.parameters)
+        network.set_weights(group("best"), history.best_parameters)
+    for k, carry in enumerate(trainer.state):
+        carry.h[:, : state[2]], carry.c[:, : state[2]] = arrays["state.h"][k], arrays["state.c"][k]
+    name, position, has_gauss, gauss = saved["rng"]
+    trainer.rng.set_state((name, arrays["rng"], position, has_gauss, gauss))
+    optimizer.t, trainer.epoch, trainer.position = saved["steps"], saved["epoch"], saved["position"]
+    trainer.total, trainer.count = saved["total"], saved["count"]
