@@ -1,4 +1,4 @@
-"""Data sets to learn from: measured series that ship with the package, and made-up tasks."""
+"""Data sets to learn from: measured series that ship with the package, texts, made-up tasks."""
 
 from numlstm.data.datasets import (
     load_airline_passengers,
@@ -7,10 +7,13 @@ from numlstm.data.datasets import (
     make_adding_problem,
     make_sine,
 )
+from numlstm.data.texts import fetch_tiny_shakespeare, load_python_docs
 
 __all__ = [
+    "fetch_tiny_shakespeare",
     "load_airline_passengers",
     "load_co2",
+    "load_python_docs",
     "load_sunspots",
     "make_adding_problem",
     "make_sine",

@@ -113,10 +113,11 @@ def test_no_memory_is_touched_that_is_not_ours(shape, fill, dtype, monkeypatch):
         return whole[guard : guard + size].reshape(shape)
 
     options = dict(n_layers=2, bidirectional=True, lengths="mixed", dtype=dtype)
-    clean = run(make_problem(*shape, **options))
-    monkeypatch.setattr(memory, "aligned_empty", guarded)
-    assert_identical(run(make_problem(*shape, **options)), clean)
+    with monkeypatch.context() as patch:
+        patch.setattr(memory, "aligned_empty", guarded)
+        results = run(make_problem(*shape, **options))
     assert len(made) > 20
     for whole in made:
         np.testing.assert_array_equal(whole[:guard], fill)
         np.testing.assert_array_equal(whole[-guard:], fill)
+    assert_identical(results, run(make_problem(*shape, **options)))

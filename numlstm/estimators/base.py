@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from numlstm.data.sequences import as_ragged, from_array, is_ragged
 from numlstm.data.validation import (
@@ -110,7 +110,10 @@ class SequenceEstimator(BaseEstimator):
                 f"n_timesteps), got {np.shape(X)}"
             )
         else:
-            array = validate_data(self, X, reset=reset, dtype=dtype, order="C")
+            if reset or self._univariate:
+                array = validate_data(self, X, reset=reset, dtype=dtype, order="C")
+            else:
+                array = check_array(X, dtype=dtype, order="C", estimator=self, input_name="X")
             sequences, n_features = from_array(array[:, :, None]), array.shape[1]
         two_d = not ragged and np.ndim(X) == 2
         if reset:
@@ -204,7 +207,7 @@ class SequenceEstimator(BaseEstimator):
         self.best_validation_score_ = history.best_score if validation_score else None
         self.n_iter_ = len(history.loss_curve)
         self.t_ = history.n_steps
-        report(outcome, history)
+        report(outcome, history, stacklevel=5)
 
     def _split(self, problem, rng):
         """Return the problem to train on and the one held out for early stopping, or None."""

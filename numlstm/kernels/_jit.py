@@ -1,8 +1,8 @@
 """The one decorator policy of the compiled kernels, and its reasons.
 
 fastmath
-    A set of flags without ``nnan`` and ``ninf``: with the full ``fastmath=True`` LLVM takes it that no
-    NaN exists, and the check that stops a diverging fit would be compiled away.
+    A set of flags without ``nnan`` and ``ninf``: with the full ``fastmath=True`` LLVM takes it
+    that no NaN exists, and the check that stops a diverging fit would be compiled away.
 error_model
     ``"numpy"``: no exceptions inside kernels (those raised inside ``prange`` are swallowed anyway);
     all validation happens in Python before the call.

@@ -140,19 +140,19 @@ def describe(loss, score):
     return text if score is None else f"{text}, validation score {score:.4g}"
 
 
-def report(outcome, history):
+def report(outcome, history, stacklevel=4):
     """Warn where a fit ended early for a reason that its user should know."""
     epoch = len(history.loss_curve) + 1
     if outcome == "interrupted":
         warnings.warn(
             f"interrupted in epoch {epoch}: the weights reached so far are kept",
             RuntimeWarning,
-            stacklevel=4,
+            stacklevel=stacklevel,
         )
     elif outcome == "diverged":
         warnings.warn(
             f"the loss or its gradient became infinite or NaN in epoch {epoch}: the best weights "
             "before that are kept; a smaller learning_rate_init or clip_norm helps",
             RuntimeWarning,
-            stacklevel=4,
+            stacklevel=stacklevel,
         )
