@@ -1,6 +1,5 @@
 """`CharLSTM`: learns a text character by character, writes more of it, and measures texts."""
 
-import math
 import os
 
 import numpy as np
@@ -20,8 +19,7 @@ from numlstm.estimators.char_generation import CharGenerationMixin
 from numlstm.estimators.saving import SaveMixin, check_list
 from numlstm.kernels._threads import thread_limit
 from numlstm.nn.char_network import CharNetwork
-from numlstm.nn.memory import Workspace
-from numlstm.training.char_loop import Streams, TextSettings, TextTrainer, mean_loss
+from numlstm.training.char_loop import Streams, TextSettings, TextTrainer, run
 from numlstm.training.checkpoint import fingerprint, load_checkpoint, save_checkpoint
 from numlstm.training.history import History
 from numlstm.training.loop import Optimizer, report
@@ -308,54 +306,16 @@ class CharLSTM(CharGenerationMixin, SaveMixin, BaseEstimator):
 
     def _run(self, trainer, held, vocabulary, checkpoint):
         """Train to the end, to Ctrl-C or to a gradient that is not finite; return which."""
-        from tqdm import tqdm
 
-        settings, streams = trainer.settings, trainer.streams
-        per_epoch = streams.n_streams * streams.length
-        workspace = Workspace(trainer.network.dtype)
-        done = trainer.epoch * per_epoch + trainer.count
-        bar = tqdm(
-            total=settings.max_iter * per_epoch, initial=done, unit="char", unit_scale=True,
-            disable=not self.verbose, dynamic_ncols=True,
-        )  # fmt: skip
-        with bar, thread_limit(self.n_threads):
-            try:
-                while trainer.epoch < settings.max_iter:
-                    if not trainer.epoch_done:
-                        n = trainer.step()
-                        if n == 0:
-                            return "diverged"
-                        bar.update(n)
-                        if checkpoint and trainer.optimizer.t % checkpoint[2] == 0:
-                            save_checkpoint(checkpoint[0], trainer, checkpoint[1])
-                        continue
-                    score = None
-                    if held is not None:
-                        score = -mean_loss(
-                            trainer.network, held, settings.batch_size, settings.seq_length,
-                            workspace,
-                        )  # fmt: skip
-                    trainer.end_epoch(score)
-                    self._show(bar, trainer, vocabulary, score)
-                    if checkpoint:
-                        save_checkpoint(checkpoint[0], trainer, checkpoint[1])
-                    if self.early_stopping and trainer.history.out_of_patience:
-                        return "converged"
-            except KeyboardInterrupt:
-                if checkpoint:
-                    save_checkpoint(checkpoint[0], trainer, checkpoint[1])
-                return "interrupted"
-        return "max_iter"
+        def sample():
+            return self._generate_with(trainer.network, vocabulary, 200, np.random.RandomState(0))
 
-    def _show(self, bar, trainer, vocabulary, score):
-        """Show bits per character on the bar, and a sample of text at verbose 2."""
-        text = f"epoch {trainer.epoch}, {trainer.history.loss_curve[-1] / math.log(2):.3f} bits"
-        if score is not None:
-            text += f", validation {-score / math.log(2):.3f}"
-        bar.set_postfix_str(text)
-        if self.verbose >= 2:
-            sample = self._generate_with(trainer.network, vocabulary, 200, np.random.RandomState(0))
-            bar.write(f"--- epoch {trainer.epoch}\n{sample}\n")
+        save = None
+        if checkpoint:
+            path, identity, steps = checkpoint
+            save = (lambda: save_checkpoint(path, trainer, identity)), steps
+        with thread_limit(self.n_threads):
+            return run(trainer, held, self.early_stopping, self.verbose, sample, save)
 
     def _finish(self, trainer, vocabulary, outcome, restore_best):
         """Set the fitted attributes."""

@@ -44,8 +44,6 @@ else:
         is_double,
         lanes,
         load,
-        make_tile_blocks,
-        make_tile_pair,
         maximum,
         never_inline,
         reduce_add,
@@ -54,6 +52,7 @@ else:
         splat,
         store,
     )
+    from numlstm.kernels._tiles_llvm import make_tile_blocks, make_tile_pair
 
 __all__ = [
     "TILE_ROWS",

@@ -139,3 +139,68 @@ def mean_loss(network, tokens, batch_size, seq_length, workspace):
         total += network.loss(*streams.chunk(k), first, last, workspace)
         first, last = last, first
     return total / (streams.n_streams * streams.length)
+
+
+def run(trainer, held, stop_early, verbose, sample, save):
+    """Train to the end, to Ctrl-C or to a gradient that is not finite; return which.
+
+    Parameters
+    ----------
+    trainer : TextTrainer
+    held : array of int or None
+        Tokens to score after each epoch.
+    stop_early : bool
+        Stop when the score has not risen for long.
+    verbose : int
+        1 shows a progress bar, 2 also what `sample` returns after each epoch.
+    sample : callable
+    save : (callable, int) or None
+        Called after every so many steps, after every epoch, and after Ctrl-C.
+
+    Returns
+    -------
+    str
+        "converged", "max_iter", "interrupted" or "diverged".
+    """
+    from tqdm import tqdm
+
+    settings, streams = trainer.settings, trainer.streams
+    per_epoch, workspace = streams.n_streams * streams.length, Workspace(trainer.network.dtype)
+    write, every = save or ((lambda: None), 0)
+    bar = tqdm(
+        total=settings.max_iter * per_epoch, initial=trainer.epoch * per_epoch + trainer.count,
+        unit="char", unit_scale=True, disable=not verbose, dynamic_ncols=True,
+    )  # fmt: skip
+    with bar:
+        try:
+            while trainer.epoch < settings.max_iter:
+                if not trainer.epoch_done:
+                    n = trainer.step()
+                    if n == 0:
+                        return "diverged"
+                    bar.update(n)
+                    if every and trainer.optimizer.t % every == 0:
+                        write()
+                    continue
+                score = None
+                if held is not None:
+                    score = -mean_loss(
+                        trainer.network, held, settings.batch_size, settings.seq_length, workspace
+                    )
+                trainer.end_epoch(score)
+                bar.set_postfix_str(_describe(trainer, score))
+                if verbose >= 2:
+                    bar.write(f"--- epoch {trainer.epoch}\n{sample()}\n")
+                write()
+                if stop_early and trainer.history.out_of_patience:
+                    return "converged"
+        except KeyboardInterrupt:
+            write()
+            return "interrupted"
+    return "max_iter"
+
+
+def _describe(trainer, score):
+    """Return the text at the end of the progress bar, in bits per character."""
+    text = f"epoch {trainer.epoch}, {trainer.history.loss_curve[-1] / math.log(2):.3f} bits"
+    return text if score is None else f"{text}, validation {-score / math.log(2):.3f}"

@@ -1,0 +1,170 @@
+"""The register-tile products, written for LLVM."""
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from numlstm.kernels._simd_llvm import (
+    INT64,
+    declare,
+    element_pointer,
+    llvm_vector,
+    load_vector,
+    repeat_scalar,
+    store_vector,
+)
+
+
+class Tile:
+    """Emits the inner product of one register tile: rows x (halves * 2) vectors of accumulators."""
+
+    def __init__(self, builder, vector, rows, halves):
+        self.builder, self.vector, self.rows = builder, vector, rows
+        self.cells = [(r, v) for r in range(rows) for v in range(2 * halves)]
+        self.fma = declare(builder, "llvm.fma", vector, 3)
+
+    def number(self, value):
+        return ir.Constant(INT64, value)
+
+    def places(self, base, row, half):
+        """Return a pointer for each cell; `half` is the stride between pairs of vectors."""
+        b = self.builder
+
+        def place(r, v):
+            offset = b.mul(self.number(r), row)
+            offset = b.add(offset, b.mul(self.number(v // 2), half))
+            return b.gep(base, [b.add(offset, self.number(v % 2 * self.vector.count))])
+
+        return {cell: place(*cell) for cell in self.cells}
+
+    def load(self, places):
+        return {cell: load_vector(self.builder, places[cell], self.vector) for cell in self.cells}
+
+    def store(self, values, places):
+        for cell in self.cells:
+            store_vector(self.builder, values[cell], places[cell])
+
+    def loop(self, count, values, body):
+        """Emit ``for k in range(count): values = body(k, values)`` with values in registers."""
+        b = self.builder
+        entry = b.block
+        head, done = b.append_basic_block("tile"), b.append_basic_block("tile_done")
+        b.cbranch(b.icmp_signed(">", count, self.number(0)), head, done)
+        b.position_at_end(head)
+        k = b.phi(INT64)
+        k.add_incoming(self.number(0), entry)
+        inside = {cell: b.phi(self.vector) for cell in self.cells}
+        after = body(k, inside)
+        k_next = b.add(k, self.number(1))
+        tail = b.block
+        k.add_incoming(k_next, tail)
+        for cell in self.cells:
+            inside[cell].add_incoming(values[cell], entry)
+            inside[cell].add_incoming(after[cell], tail)
+        b.cbranch(b.icmp_signed("<", k_next, count), head, done)
+        b.position_at_end(done)
+        final = {cell: b.phi(self.vector) for cell in self.cells}
+        for cell in self.cells:
+            final[cell].add_incoming(values[cell], entry)
+            final[cell].add_incoming(after[cell], tail)
+        return final
+
+    def product(self, values, a_base, a_row, a_k, b_base, b_k, b_half, count):
+        """Emit values += A[rows, count] @ B[count, columns]: one step of k at a time, in order."""
+        b = self.builder
+        a_rows = [b.gep(a_base, [b.mul(self.number(r), a_row)]) for r in range(self.rows)]
+
+        def step(k, inside):
+            here = b.gep(b_base, [b.mul(k, b_k)])
+            columns = self.cells[-1][1] + 1
+            weights = []
+            for v in range(columns):
+                at = b.add(
+                    b.mul(self.number(v // 2), b_half), self.number(v % 2 * self.vector.count)
+                )
+                weights.append(load_vector(b, b.gep(here, [at]), self.vector))
+            after = {}
+            for r in range(self.rows):
+                scalar = b.load(b.gep(a_rows[r], [b.mul(k, a_k)]))
+                a = repeat_scalar(b, scalar, self.vector)
+                for v in range(columns):
+                    after[r, v] = b.call(self.fma, [a, weights[v], inside[r, v]])
+            return after
+
+        return self.loop(count, values, step)
+
+
+def make_tile_pair(rows, halves):
+    """Return an intrinsic: C = init + X[rows, D] @ B[:D] + S[rows, H] @ B[D:].
+
+    One tile of pre-activations: the input and the recurrent product in one set of accumulators.
+    ``init`` (with row stride 0: a bias) and ``C`` hold ``halves`` runs of two vectors side by side;
+    the weights of a half are contiguous, (D + H, 2 * VL), `b_half` elements apart. Every output is
+    summed in the order of k whatever the tile, so that how rows are cut into tiles, and tiles are
+    spread over threads, never changes a bit.
+    """
+
+    @intrinsic
+    def tile_pair(ctx, init, i, i_row, X, x, x_row, D, S, s, s_row, H, B, b, b_half, C, c, c_row):
+        n = types.int64
+        sig = types.void(init, n, n, X, n, n, n, S, n, n, n, B, n, n, C, n, n)
+
+        def codegen(context, builder, sig, args):
+            def at(k):
+                return element_pointer(context, builder, sig.args[k], args[k], args[k + 1])
+
+            i_row, x_row, D, s_row, H, b_half, c_row = (args[k] for k in (2, 5, 6, 9, 10, 13, 16))
+            tile = Tile(builder, llvm_vector(sig.args[14].dtype), rows, halves)
+            pair = tile.number(2 * tile.vector.count)
+            one = tile.number(1)
+            values = tile.load(tile.places(at(0), i_row, pair))
+            weights = at(11)
+            values = tile.product(values, at(3), x_row, one, weights, pair, b_half, D)
+            weights = builder.gep(weights, [builder.mul(D, pair)])
+            values = tile.product(values, at(7), s_row, one, weights, pair, b_half, H)
+            tile.store(values, tile.places(at(14), c_row, pair))
+            return context.get_dummy_value()
+
+        return sig, codegen
+
+    return tile_pair
+
+
+def make_tile_blocks(rows, halves):
+    """Return an intrinsic: C = init + sum over n of A_n[rows, K] @ B_n[K, columns].
+
+    A_n lies `a_block` elements after A_{n-1}; B_n follows B_{n-1} directly, `b_k` elements a row.
+    The columns are ``halves`` runs of two vectors, side by side in init, C and B.
+    """
+
+    @intrinsic
+    def tile_blocks(
+        ctx, init, i, i_row, A, a, a_row, a_k, a_block, B, b, b_k, K, n_blocks, C, c, c_row
+    ):
+        n = types.int64
+        sig = types.void(init, n, n, A, n, n, n, n, B, n, n, n, n, C, n, n)
+
+        def codegen(context, builder, sig, args):
+            def at(k):
+                return element_pointer(context, builder, sig.args[k], args[k], args[k + 1])
+
+            i_row, a_row, a_k, a_block = (args[k] for k in (2, 5, 6, 7))
+            b_k, K, n_blocks, c_row = (args[k] for k in (10, 11, 12, 15))
+            tile = Tile(builder, llvm_vector(sig.args[13].dtype), rows, halves)
+            pair = tile.number(2 * tile.vector.count)
+            a_base, b_base = at(3), at(8)
+            b_block = builder.mul(K, b_k)
+
+            def block(number, inside):
+                a = builder.gep(a_base, [builder.mul(number, a_block)])
+                b = builder.gep(b_base, [builder.mul(number, b_block)])
+                return tile.product(inside, a, a_row, a_k, b, b_k, pair, K)
+
+            values = tile.load(tile.places(at(0), i_row, pair))
+            values = tile.loop(n_blocks, values, block)
+            tile.store(values, tile.places(at(13), c_row, pair))
+            return context.get_dummy_value()
+
+        return sig, codegen
+
+    return tile_blocks
