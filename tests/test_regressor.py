@@ -185,8 +185,8 @@ def test_standardize_is_what_one_would_do_by_hand(X, y, per_step):
 
 def test_constant_features_and_targets(X):
     X[:, :, 1] = 1e6 / 3
-    model = quick().fit(X, np.full(260, 0.1))
-    np.testing.assert_allclose(model.predict(X), 0.1, atol=0.5)
+    model = quick(max_iter=40).fit(X, np.full(260, 0.1))
+    np.testing.assert_allclose(model.predict(X), 0.1, atol=0.05)
     assert np.isfinite(quick(standardize=False).fit(X, np.zeros(260)).predict(X)).all()
 
 

@@ -10,6 +10,10 @@ class ArrayIndex:
         """Return the forecast as it is."""
         return forecast
 
+    def describe(self):
+        """Return what `index_from` needs: nothing."""
+        return None
+
 
 class PandasIndex:
     """The end of a pandas object's index, and what makes the same kind of object from a forecast.
@@ -60,6 +64,44 @@ class PandasIndex:
         if forecast.ndim == 2:
             return pd.DataFrame(forecast, index=index, columns=self.labels)
         return pd.Series(forecast, index=index, name=self.labels)
+
+    def describe(self):
+        """Return the end of the index as JSON can hold it. Names become strings."""
+        names = self.labels if isinstance(self.labels, str | None) else list(map(str, self.labels))
+        out = {"names": names, "index_name": self.index_name and str(self.index_name)}
+        if hasattr(self.step, "freqstr"):
+            out |= {"kind": type(self.last).__name__, "step": self.step.freqstr}
+            return out | {"last": str(self.last), "zone": str(getattr(self.last, "tz", None) or "")}
+        return out | {"kind": "number", "step": self.step.item(), "last": self.last.item()}
+
+
+def index_from(description):
+    """Return the index that `describe` described.
+
+    Raises
+    ------
+    ImportError
+        Where the model was fitted on pandas and there is none here.
+    ValueError, KeyError
+    """
+    if description is None:
+        return ArrayIndex()
+    import pandas as pd
+
+    index = PandasIndex.__new__(PandasIndex)
+    index.labels, index.index_name = description["names"], description["index_name"]
+    kind, last, step = (description[key] for key in ("kind", "last", "step"))
+    if kind == "Timestamp":
+        index.last, index.step = pd.Timestamp(last), pd.tseries.frequencies.to_offset(step)
+        if description["zone"]:
+            index.last = index.last.tz_convert(description["zone"])
+    elif kind == "Period":
+        index.last, index.step = pd.Period(last, step), pd.tseries.frequencies.to_offset(step)
+    elif kind == "number":
+        index.last, index.step = np.asarray(last)[()], np.asarray(step)[()]
+    else:
+        raise ValueError(f"an index of kind {kind!r} is not known")
+    return index
 
 
 def _inferred_frequency(pd, index):

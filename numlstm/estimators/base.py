@@ -17,6 +17,7 @@ from numlstm.data.validation import (
     check_integer,
     check_number,
 )
+from numlstm.estimators.sequence_saving import SequenceSaveMixin
 from numlstm.kernels._threads import thread_limit
 from numlstm.nn.memory import Workspace
 from numlstm.nn.network import REGRESSION_LOSSES, SequenceNetwork
@@ -47,7 +48,7 @@ def scale_of(values, weights=None):
     return mean, np.where(scale > 10 * np.finfo(values.dtype).eps * np.abs(mean), scale, 1.0)
 
 
-class SequenceEstimator(BaseEstimator):
+class SequenceEstimator(SequenceSaveMixin, BaseEstimator):
     """Base of the estimators on sequences. Not for use by itself."""
 
     def _check_parameters(self):

@@ -5,7 +5,7 @@ from sklearn.metrics import r2_score
 from sklearn.utils.validation import check_is_fitted
 
 from numlstm.data.sequences import from_array
-from numlstm.data.series import as_series, window_scales
+from numlstm.data.series import as_series, index_from, window_scales
 from numlstm.data.validation import as_floats, check_choice, check_integer
 from numlstm.estimators.base import SequenceEstimator, scale_of
 from numlstm.kernels._threads import thread_limit
@@ -139,6 +139,17 @@ class LSTMForecaster(SequenceEstimator):
         self.n_threads = n_threads
         self.dtype = dtype
         self.verbose = verbose
+
+    _own_arrays = ("_history", "_exogenous", "_floor")
+    _own_facts = ("_window", "_ahead", "_window_scales")
+
+    def _saved_state(self):
+        arrays, fitted = super()._saved_state()
+        return arrays, {**fitted, "index": self._index.describe()}
+
+    def _restore(self, network, arrays, fitted):
+        super()._restore(network, arrays, fitted)
+        self._index = index_from(fitted["index"])
 
     def fit(self, y, X=None):
         """Learn from a series.

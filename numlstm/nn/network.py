@@ -7,6 +7,7 @@ from numlstm.nn.dense import Dense
 from numlstm.nn.lstm import LSTM
 from numlstm.nn.memory import Workspace, aligned_zeros
 from numlstm.nn.rows import full_length, time_major
+from numlstm.nn.weights import LSTMWeights
 
 REGRESSION_LOSSES = {"squared_error": SQUARED, "absolute_error": ABSOLUTE, "huber": HUBER}
 
@@ -149,16 +150,36 @@ class SequenceNetwork:
         W, b = self.dense.get_weights(self._head)
         return h @ W + b, state
 
+    def shapes(self):
+        """Return the shape of every array of `get_weights`."""
+        H, out = self.stack.hidden_size, {}
+        for k, panels in enumerate(self._panels):
+            out[f"lstm.{k}.Wx"] = (panels.n_inputs, 4 * H)
+            out[f"lstm.{k}.Wh"], out[f"lstm.{k}.b"] = (H, 4 * H), (4 * H,)
+        K = self.dense.n_outputs
+        return {**out, "dense.W": (self.stack.width, K), "dense.b": (K,)}
+
+    def get_weights(self):
+        """Return the parameters in plain layout: a dict of arrays."""
+        out = {}
+        for k, w in enumerate(self.lstm.weights):
+            out |= {f"lstm.{k}.{name}": array for name, array in w._asdict().items()}
+        out["dense.W"], out["dense.b"] = self.dense.get_weights(self._head)
+        return out
+
+    def set_weights(self, arrays):
+        """Take the parameters from a dict as `get_weights` returns it."""
+        self.lstm.weights = [
+            tuple(arrays[f"lstm.{k}.{name}"] for name in LSTMWeights._fields)
+            for k in range(len(self._panels))
+        ]
+        self.dense.set_weights(self._head, arrays["dense.W"], arrays["dense.b"])
+
     def __getstate__(self):
         """Return what a copy or a pickle needs: geometry and parameters in plain layout."""
-        return {
-            "geometry": self.geometry,
-            "lstm": self.lstm.weights,
-            "dense": self.dense.get_weights(self._head),
-        }
+        return {"geometry": self.geometry, "weights": self.get_weights()}
 
     def __setstate__(self, state):
         """Rebuild from `__getstate__`."""
         self.__init__(**state["geometry"])
-        self.lstm.weights = state["lstm"]
-        self.dense.set_weights(self._head, *state["dense"])
+        self.set_weights(state["weights"])
