@@ -72,7 +72,11 @@ class PandasIndex:
         if hasattr(self.step, "freqstr"):
             out |= {"kind": type(self.last).__name__, "step": self.step.freqstr}
             return out | {"last": str(self.last), "zone": str(getattr(self.last, "tz", None) or "")}
-        return out | {"kind": "number", "step": self.step.item(), "last": self.last.item()}
+        return out | {
+            "kind": "number",
+            "step": np.asarray(self.step).item(),
+            "last": np.asarray(self.last).item(),
+        }
 
 
 def index_from(description):
