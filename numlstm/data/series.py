@@ -70,7 +70,9 @@ class PandasIndex:
         names = self.labels if isinstance(self.labels, str | None) else list(map(str, self.labels))
         out = {"names": names, "index_name": self.index_name and str(self.index_name)}
         if hasattr(self.step, "freqstr"):
-            out |= {"kind": type(self.last).__name__, "step": self.step.freqstr}
+            period = type(self.last).__name__ == "Period"
+            step = self.last.freqstr if period else self.step.freqstr
+            out |= {"kind": type(self.last).__name__, "step": step}
             return out | {"last": str(self.last), "zone": str(getattr(self.last, "tz", None) or "")}
         return out | {
             "kind": "number",
@@ -100,7 +102,8 @@ def index_from(description):
         if description["zone"]:
             index.last = index.last.tz_convert(description["zone"])
     elif kind == "Period":
-        index.last, index.step = pd.Period(last, step), pd.tseries.frequencies.to_offset(step)
+        index.last = pd.Period(last, step)
+        index.step = index.last.freq
     elif kind == "number":
         index.last, index.step = np.asarray(last)[()], np.asarray(step)[()]
     else:
