@@ -2,7 +2,7 @@
 
     python benchmarks/lstm_speed.py [--json FILE] [--plot PNG] [--threads N]
 
-Both sides take and return batch-first arrays through their public interface. Each timed call follows
+Both sides take and return batch-first arrays through their public interface. A timed call follows
 an untimed one of the same side, because the threads of the other side still spin for a while after
 its last call and would be measured too. Ratios are PyTorch's time over ours, so above 1 we are
 ahead; absolute times drift with the machine.
