@@ -14,6 +14,7 @@ _HOMES = {
     "LSTMGradients": "numlstm.nn.weights",
     "LSTMTrace": "numlstm.nn.weights",
     "LSTMRegressor": "numlstm.estimators.regressor",
+    "LSTMClassifier": "numlstm.estimators.classifier",
     "LSTMForecaster": "numlstm.estimators.forecaster",
     "CharLSTM": "numlstm.estimators.char_lstm",
     "NGramBaseline": "numlstm.estimators.ngram",

@@ -10,7 +10,6 @@ from numlstm import LSTM, LSTMState
 pytestmark = pytest.mark.kernel
 
 # A defect that is known: the test passes once it is mended, and then says that the mark must go.
-ANY_DTYPE = pytest.mark.xfail(reason="check_dtype: a dtype that is none equals float64")
 NOT_NUMBERS = pytest.mark.xfail(reason="as_floats converts strings and dates to numbers")
 OBJECTS = pytest.mark.xfail(reason="as_floats lets float() speak of complex numbers")
 
@@ -68,9 +67,9 @@ def test_sizes(name, value, error):
         "int32",
         ">f8",
         np.longdouble,
-        pytest.param("double precision", marks=ANY_DTYPE),
-        pytest.param(None, marks=ANY_DTYPE),
-        pytest.param(32, marks=ANY_DTYPE),
+        "double precision",
+        None,
+        32,
     ],
 )
 def test_dtypes(dtype):

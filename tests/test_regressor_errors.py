@@ -1,14 +1,16 @@
 """Bad input to `LSTMRegressor`: each a clear error, and what was fitted before stays."""
 
+import itertools
 import re
-import sys
 
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import sparse
+from sklearn.base import clone
 
 from numlstm import LSTMRegressor
+from numlstm.training import loop
 
 N, T, D = 6, 5, 2
 
@@ -37,20 +39,16 @@ steps = good((N, T, 1))
 
 
 def check_unharmed(model, fit, match, error=ValueError):
-    """The fit must fail, and the model predict as before; nor may it count as fitted by it."""
-    before = vars(model).copy()
-    X = good()
-    expected = model.predict(X)
-    with pytest.raises(error, match=match):
-        fit(model)
+    """The fit must fail and leave the model as it was, fitted or not."""
+    X, fresh = good(), clone(model)
+    expected, before = model.predict(X), vars(model).copy()
+    for estimator in (model, fresh):
+        with pytest.raises(error, match=match):
+            fit(estimator)
     assert np.array_equal(model.predict(X), expected)
-    parameters = model.get_params()
-    assert {k: v for k, v in vars(model).items() if k not in parameters}.keys() == (
-        before.keys() - parameters.keys()
-    )
-    with pytest.raises(error, match=match):
-        fit(fresh := regressor(**parameters))
-    assert vars(fresh).keys() == parameters.keys()
+    assert vars(model).keys() == before.keys()
+    assert all(vars(model)[name] is value for name, value in before.items())
+    assert vars(fresh).keys() == model.get_params().keys()
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +143,7 @@ BAD_Y = {
     "None": (None, "requires y to be passed, but the target y is None"),
     "NaN": (spoilt(np.nan, (N,)), r"y must be finite.* NaN at index \(2,\)"),
     "infinity": (spoilt(np.inf, (N, 4)), r"y must be finite.* infinity at index \(2, 3\)"),
-    "NaN per step": (spoilt(np.nan, (N, T, 2)), r"y\[2\] must be finite.* NaN at index \(3, 1\)"),
+    "NaN per step": (spoilt(np.nan, (N, T, 2)), r"y must be finite.* NaN at index \(2, 3, 1\)"),
     "too short": (y[:-1], r"inconsistent numbers of samples: \[6, 5\]"),
     "too long": (np.r_[y, y], r"inconsistent numbers of samples: \[6, 12\]"),
     "empty": ([], r"inconsistent numbers of samples: \[6, 0\]"),
@@ -222,6 +220,7 @@ BAD_PARAMETERS = [
     ("n_threads", 0, ValueError, "an integer of at least 1"),
     ("dtype", "float16", ValueError, "'float32' or 'float64'"),
     ("dtype", "spam", ValueError, "'float32' or 'float64'"),
+    ("dtype", None, ValueError, "'float32' or 'float64'"),
     ("verbose", -1, ValueError, "an integer of at least 0"),
     ("verbose", "loud", TypeError, "an integer of at least 0"),
 ]
@@ -259,11 +258,15 @@ def test_warm_start_with_another_geometry():
 
 
 def test_an_error_while_training_leaves_the_last_fit(monkeypatch):
-    def fail(*args):
-        raise MemoryError("no memory")
+    calls = itertools.count()
 
-    model = regressor(warm_start=True).fit(good(), y)
-    monkeypatch.setattr(sys.modules["numlstm.training.loop"], "add_penalty", fail)
+    def fail(*args):
+        if next(calls) >= 4:
+            raise MemoryError("no memory")
+        return 0.0
+
+    model = regressor(warm_start=True, batch_size=2).fit(good(), y)
+    monkeypatch.setattr(loop, "add_penalty", fail)
     check_unharmed(model, lambda m: m.fit(9 * good() + 5, y), "no memory", MemoryError)
 
 

@@ -129,7 +129,8 @@ def as_series(name, y):
     # A class test without importing pandas: only a caller who has it can hand one in.
     is_pandas = type(y).__module__.partition(".")[0] == "pandas"
     try:
-        values = np.asarray(y, np.float64)
+        # One memory layout, whatever came: it decides the order of sums, so the last bits.
+        values = np.asarray(y, np.float64, order="C")
     except (TypeError, ValueError) as error:
         raise ValueError(f"{name} must be an array of numbers: {error}") from error
     if values.ndim not in (1, 2) or not values.size:
@@ -141,6 +142,20 @@ def as_series(name, y):
         raise ValueError(f"{name} must be finite or missing (NaN), got infinity at index {where}")
     index = PandasIndex(name, y) if is_pandas else ArrayIndex()
     return values.reshape(len(values), -1), index
+
+
+def usual_spread(past, otherwise):
+    """Return the root mean square of the windows' standard deviations, (n_series,).
+
+    Parameters
+    ----------
+    past : array, (n_windows, window, n_series)
+    otherwise : array, (n_series,)
+        What to return for series that are constant in every window.
+    """
+    spread = np.sqrt(past.var(axis=1).mean(axis=0))
+    rounding = 10 * np.finfo(past.dtype).eps * np.abs(past).mean(axis=(0, 1))
+    return np.where(spread > rounding, spread, otherwise)
 
 
 def window_scales(past, floor, wanted):

@@ -62,7 +62,8 @@ def check_dtype(dtype):
         found = np.dtype(dtype)
     except TypeError:
         found = None
-    if found not in FLOATS:
+    # NumPy reads None as float64, in comparisons too.
+    if dtype is None or found is None or found not in FLOATS:
         raise ValueError(f"dtype must be 'float32' or 'float64', got {dtype!r}")
     return found
 

@@ -51,13 +51,15 @@ def scale_of(values, weights=None):
 class SequenceEstimator(SequenceSaveMixin, BaseEstimator):
     """Base of the estimators on sequences. Not for use by itself."""
 
+    _losses = tuple(REGRESSION_LOSSES)
+
     def _check_parameters(self):
         check_integer("hidden_size", self.hidden_size, 1)
         check_integer("n_layers", self.n_layers, 1)
         check_bool("bidirectional", self.bidirectional)
         check_number("dropout", self.dropout, 0, 1, below=True)
         check_number("forget_bias", self.forget_bias, -np.inf)
-        check_choice("loss", self.loss, tuple(REGRESSION_LOSSES))
+        check_choice("loss", self.loss, self._losses)
         check_choice("solver", self.solver, SOLVERS)
         check_number("learning_rate_init", self.learning_rate_init, 0, above=True)
         check_number("alpha", self.alpha, 0)

@@ -5,7 +5,7 @@ from sklearn.metrics import r2_score
 from sklearn.utils.validation import check_is_fitted
 
 from numlstm.data.sequences import from_array
-from numlstm.data.series import as_series, index_from, window_scales
+from numlstm.data.series import as_series, index_from, usual_spread, window_scales
 from numlstm.data.validation import as_floats, check_choice, check_integer
 from numlstm.estimators.base import SequenceEstimator, scale_of
 from numlstm.kernels._threads import thread_limit
@@ -47,7 +47,8 @@ class LSTMForecaster(SequenceEstimator):
     standardize : bool
         Bring every window to mean 0 and standard deviation 1, and its forecast back: levels and
         swings may then grow beyond those of the training series (Kim et al. 2022, reversible
-        instance normalisation). The columns of X are standardised as a whole.
+        instance normalisation). A window calmer than usual is divided by the usual deviation, so
+        that a run of equal values does no harm. The columns of X are standardised as a whole.
     warm_start : bool
     random_state : int, RandomState instance or None
     n_threads : int or None
@@ -198,8 +199,9 @@ class LSTMForecaster(SequenceEstimator):
         problem, held = self._split(problem, rng)
         score = None if held is None else self._validation_score(network, held)
         self._train(network, problem, rng, score)
-        self._history, self._index = series[-self._window :], index
-        self._exogenous = None if exogenous is None else exogenous[-self._window :]
+        # Copies: the caller may change the arrays later.
+        self._history, self._index = series[-self._window :].copy(), index
+        self._exogenous = None if exogenous is None else exogenous[-self._window :].copy()
         return self
 
     def _check_parameters(self):
@@ -221,11 +223,11 @@ class LSTMForecaster(SequenceEstimator):
         return array
 
     def _scale_series(self, series, exogenous):
-        """Learn the spread of the whole series, a floor for that of a window, and X's scale."""
+        """Learn the spread of the whole series, and X's scale."""
         known = series[~np.isnan(series).any(axis=1)]
         if not len(known):
             raise ValueError("y must hold values, got missing ones only")
-        self._floor = 0.01 * scale_of(known)[1]
+        self._floor = scale_of(known)[1]
         if exogenous is not None:
             n_features = exogenous.shape[1]
             self._x_mean, self._x_scale = np.zeros(n_features), np.ones(n_features)
@@ -243,6 +245,7 @@ class LSTMForecaster(SequenceEstimator):
             )
         view = view[complete].transpose(0, 2, 1)
         past, future = view[:, : self._window], view[:, self._window :]
+        self._floor = usual_spread(past, self._floor)
         mean, scale = window_scales(past, self._floor, self._window_scales)
         inputs = [(past - mean) / scale]
         if exogenous is not None:

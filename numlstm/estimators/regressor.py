@@ -3,16 +3,17 @@
 import numpy as np
 from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
-from sklearn.utils.validation import _check_sample_weight, check_consistent_length, column_or_1d
+from sklearn.utils.validation import column_or_1d
 
 from numlstm.data.sequences import Sequences, as_ragged, is_ragged
 from numlstm.data.validation import as_floats
-from numlstm.estimators.base import SequenceEstimator, scale_of
+from numlstm.estimators.base import scale_of
+from numlstm.estimators.predictor import SequencePredictor
 from numlstm.nn.memory import Workspace
-from numlstm.training.problem import Problem, predict
+from numlstm.training.problem import predict
 
 
-class LSTMRegressor(RegressorMixin, SequenceEstimator):
+class LSTMRegressor(RegressorMixin, SequencePredictor):
     """LSTM regression on sequences: one target each, several, or one for each time step.
 
     Parameters
@@ -174,32 +175,6 @@ class LSTMRegressor(RegressorMixin, SequenceEstimator):
         with self._all_or_nothing():
             return self._fit(X, y, sample_weight)
 
-    def _fit(self, X, y, sample_weight):
-        if y is None:
-            raise ValueError("LSTMRegressor requires y to be passed, but the target y is None")
-        sequences = self._check_X(X, reset=True)
-        n = len(sequences.lengths)
-        check_consistent_length(sequences.lengths, y)
-        targets = self._check_y(y, sequences)
-        weights = _check_sample_weight(
-            sample_weight, sequences.lengths, dtype=np.float64, ensure_non_negative=True
-        )
-        if weights.sum() == 0:
-            raise ValueError(f"sample_weight must have a positive sum, got {n} zeros")
-        per_step = isinstance(targets, Sequences)
-        rng = self._rng()
-        given = weights if sample_weight is not None else None
-        network = self._build(self.n_outputs_, per_step, rng)
-        self._standardize_X(sequences, given)
-        self._standardize_y(targets, given)
-        problem = Problem(self._scaled(sequences), self._scaled_targets(targets), weights)
-        problem, held = self._split(problem, rng)
-        score = None
-        if held is not None:
-            score = self._validation_score(network, held)
-        self._train(network, problem, rng, score)
-        return self
-
     def _check_y(self, y, sequences):
         """Return targets (n, K), or `Sequences` of them where there is one for each step."""
         dtype = np.dtype("float64")
@@ -339,23 +314,3 @@ class LSTMRegressor(RegressorMixin, SequenceEstimator):
         out, state = self._step(x, state)
         y = self._unscaled(out)
         return (y[:, 0] if self._y_ndim == 1 else y), state
-
-    def trace(self, X):
-        """Return every gate and state of every step while the network reads sequences.
-
-        Parameters
-        ----------
-        X : array or list of arrays
-            As in `fit`.
-
-        Returns
-        -------
-        LSTMTrace
-            i, f, g, o, c, h, each (n_layers * n_directions, n_samples, n_timesteps, hidden_size);
-            zero past a sequence's end.
-
-        Raises
-        ------
-        NotFittedError, TypeError, ValueError
-        """
-        return self._trace(X)

@@ -54,10 +54,11 @@ def _plain(value):
 
 def _classes():
     from numlstm.estimators.char_lstm import CharLSTM
+    from numlstm.estimators.classifier import LSTMClassifier
     from numlstm.estimators.forecaster import LSTMForecaster
     from numlstm.estimators.regressor import LSTMRegressor
 
-    return {c.__name__: c for c in (CharLSTM, LSTMForecaster, LSTMRegressor)}
+    return {c.__name__: c for c in (CharLSTM, LSTMClassifier, LSTMForecaster, LSTMRegressor)}
 
 
 def load(path):

@@ -8,6 +8,7 @@ weights (n,). Each kernel returns the weighted sum of the losses and writes its 
 import math
 
 from numlstm.kernels._jit import helper, kernel
+from numlstm.kernels.softmax import exponentials
 
 SQUARED, ABSOLUTE, HUBER = 0, 1, 2
 
@@ -55,4 +56,44 @@ def regression_loss(kind, Y, targets, weights, active, width, scale, dY):
             for k in range(K, width):
                 dY.data[d + k] = 0.0
             total += loss / K * weights[n]
+    return total
+
+
+@kernel
+def log_loss(class_weights, Y, targets, weights, active, width, scale, dY):
+    """Return the weighted sum over rows of the cross-entropy of a class, in nats.
+
+    eq: log-softmax, cross-entropy, cross-entropy-gradient.
+
+    Parameters
+    ----------
+    class_weights : array, (n_classes,)
+        Multiply the weights of rows of a class.
+    Y, dY : Rows
+        Logits and, in the same place, their gradient; `width` elements a row.
+    targets : array, (T * B, 1)
+        Numbers of the classes.
+    weights : array, (T * B,)
+    active : array of int64, (T + 1,)
+    width : int
+    scale : float
+        Factor of the gradient: one over the sum of all weights.
+    """
+    B, data, n_classes = active[0], dY.data, class_weights.shape[0]
+    total = 0.0
+    for t in range(active.shape[0] - 1):
+        for r in range(active[t]):
+            n = t * B + r
+            at = dY.start + t * dY.step + r * dY.row
+            number = int(targets[n, 0])
+            label, weight = at + number, weights[n] * class_weights[number]
+            logit = Y.data[label]
+            peak, mass = exponentials(data, at, n_classes, width)
+            total += weight * (math.log(mass) + peak - logit)
+            factor = data.dtype.type(weight * scale)
+            for k in range(n_classes):
+                data[at + k] *= factor / mass
+            data[label] -= factor
+            for k in range(n_classes, width):
+                data[at + k] = 0.0
     return total

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from numlstm.kernels.losses import ABSOLUTE, HUBER, SQUARED, regression_loss
+from numlstm.kernels.losses import ABSOLUTE, HUBER, SQUARED, log_loss, regression_loss
 from numlstm.nn.dense import Dense
 from numlstm.nn.lstm import LSTM
 from numlstm.nn.memory import Workspace, aligned_zeros
@@ -65,6 +65,7 @@ class SequenceNetwork:
         self._panels = self.lstm._panels
         self._d_panels = self.stack.layout.views(self.gradient[:split])
         self.workspace = Workspace(self.dtype)
+        self.class_weights = np.ones(n_outputs)  # of the log loss
 
     def initialise(self, forget_bias, rng):
         """Draw fresh parameters."""
@@ -117,10 +118,11 @@ class SequenceNetwork:
         ----------
         batch : Batch
         targets : array, (T * B, n_outputs) per step, else (B, n_outputs)
+            Or with one column, the number of the class, for "log_loss".
         weights : array, (T * B,) or (B,)
             Of the rows of `targets`.
         scale : float
-        loss : {"squared_error", "absolute_error", "huber"}
+        loss : {"squared_error", "absolute_error", "huber", "log_loss"}
         seed : int
             Of the dropout.
         """
@@ -129,9 +131,11 @@ class SequenceNetwork:
             batch, ws, keep=True, dropout=(self.dropout, seed)
         )
         rows = time_major(out)
-        total = regression_loss(
-            REGRESSION_LOSSES[loss], rows, targets, weights, active, self.dense.width, scale, rows
-        )
+        if loss == "log_loss":
+            kernel, kind = log_loss, self.class_weights
+        else:
+            kernel, kind = regression_loss, REGRESSION_LOSSES[loss]
+        total = kernel(kind, rows, targets, weights, active, self.dense.width, scale, rows)
         d_features = self.dense.backward(self._head, features, active, out, self._d_head, ws)
         _, B = batch.shape
         carry = self.stack.states(ws, "carry", B, dh=True)

@@ -1,0 +1,333 @@
+"""`LSTMClassifier`: classes from sequences."""
+
+import warnings
+
+import numpy as np
+from scipy.special import log_softmax, softmax
+from sklearn.base import ClassifierMixin
+from sklearn.exceptions import DataConversionWarning
+from sklearn.metrics import accuracy_score
+from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted
+
+from numlstm.data.sequences import Sequences, is_ragged
+from numlstm.estimators.predictor import SequencePredictor
+from numlstm.nn.memory import Workspace
+from numlstm.training.problem import predict
+
+
+class LSTMClassifier(ClassifierMixin, SequencePredictor):
+    """LSTM classification of sequences: one label each, or one for each time step.
+
+    Parameters
+    ----------
+    hidden_size, n_layers : int
+    bidirectional : bool
+    dropout, forget_bias : float
+        As in `LSTMRegressor`.
+    loss : {"log_loss"}
+        Cross-entropy of the softmax.
+    solver : str
+    learning_rate_init, alpha : float
+    batch_size, max_iter : int
+    clip_norm : float or None
+    shuffle, early_stopping : bool
+    validation_fraction : float
+    n_iter_no_change : int
+    tol : float
+    standardize : bool
+        Of the inputs.
+    warm_start : bool
+    random_state : int, RandomState instance or None
+    n_threads : int or None
+    dtype : {"float32", "float64"}
+    verbose : int
+        As in `LSTMRegressor`.
+    class_weight : dict, "balanced" or None
+        Weights of the classes in the loss; "balanced": inversely proportional to how often a class
+        occurs.
+
+    Attributes
+    ----------
+    classes_ : array, (n_classes,)
+        The distinct labels, sorted.
+    n_features_in_, n_outputs_, n_iter_ : int
+    loss_, best_loss_ : float
+    loss_curve_ : list of float
+    validation_scores_ : list of float or None
+        Accuracy on the samples held out, by epoch.
+    lstm_ : LSTM
+        As in `LSTMRegressor`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from numlstm import LSTMClassifier
+    >>> X = np.random.default_rng(0).standard_normal((200, 10, 1))
+    >>> y = np.where(X.sum(axis=(1, 2)) > 0, "up", "down")
+    >>> model = LSTMClassifier(8, solver="lbfgs", random_state=0).fit(X[:150], y[:150])
+    >>> model.score(X[150:], y[150:]) > 0.9
+    True
+    """
+
+    _losses = ("log_loss",)
+
+    def __init__(
+        self,
+        hidden_size=32,
+        n_layers=1,
+        *,
+        bidirectional=False,
+        dropout=0.0,
+        forget_bias=1.0,
+        loss="log_loss",
+        solver="adam",
+        learning_rate_init=1e-3,
+        alpha=0.0,
+        batch_size=32,
+        max_iter=100,
+        clip_norm=1.0,
+        shuffle=True,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=10,
+        tol=1e-4,
+        standardize=True,
+        warm_start=False,
+        random_state=None,
+        n_threads=None,
+        dtype="float32",
+        verbose=0,
+        class_weight=None,
+    ):
+        self.hidden_size = hidden_size
+        self.n_layers = n_layers
+        self.bidirectional = bidirectional
+        self.dropout = dropout
+        self.forget_bias = forget_bias
+        self.loss = loss
+        self.solver = solver
+        self.learning_rate_init = learning_rate_init
+        self.alpha = alpha
+        self.batch_size = batch_size
+        self.max_iter = max_iter
+        self.clip_norm = clip_norm
+        self.shuffle = shuffle
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.standardize = standardize
+        self.warm_start = warm_start
+        self.random_state = random_state
+        self.n_threads = n_threads
+        self.dtype = dtype
+        self.verbose = verbose
+        self.class_weight = class_weight
+
+    def fit(self, X, y, sample_weight=None):
+        """Fit the network.
+
+        Parameters
+        ----------
+        X : array, (n_samples, n_timesteps, n_features) or (n_samples, n_timesteps), or list
+            Sequences, as in `LSTMRegressor.fit`.
+        y : array, (n_samples,) or (n_samples, n_timesteps), or list of arrays
+            Labels, numbers or strings, of each sequence or of each step.
+        sample_weight : array, (n_samples,), optional
+
+        Returns
+        -------
+        LSTMClassifier
+            Itself.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For parameters or data that make no sense, before any work is done.
+        """
+        self._check_parameters()
+        with self._all_or_nothing():
+            return self._fit(X, y, sample_weight)
+
+    def _check_y(self, y, sequences):
+        """Return the numbers of the labels (n, 1), or `Sequences` of them, one for each step."""
+        lengths = sequences.lengths
+        if is_ragged(y) and np.ndim(y[0]) > 0:
+            parts = [np.asarray(part).reshape(-1) for part in y]
+            found = np.array([len(part) for part in parts])
+            labels = np.concatenate(parts)
+        else:
+            array = np.asarray(y)
+            if array.ndim == 2 and array.shape[1] == 1:
+                warnings.warn(
+                    "A column-vector y was passed when a 1d array was expected",
+                    DataConversionWarning,
+                    stacklevel=4,
+                )
+                array = array[:, 0]
+            if array.ndim not in (1, 2) or not array.size:
+                raise ValueError(
+                    "y must have shape (n_samples,) or (n_samples, n_timesteps), none of them 0, "
+                    f"got {array.shape}"
+                )
+            labels = array.reshape(-1)
+            found = None if array.ndim == 1 else np.full(len(array), array.shape[1])
+        check_classification_targets(labels)
+        self.classes_, numbers = np.unique(labels, return_inverse=True)
+        self.n_outputs_ = len(self.classes_)
+        self._y_ndim = 1 if found is None else 2
+        numbers = numbers.reshape(-1, 1).astype(np.dtype(self.dtype))
+        self._class_weights = np.asarray(
+            compute_class_weight(self.class_weight, classes=self.classes_, y=labels), np.float64
+        )
+        if found is None:
+            return numbers
+        if not np.array_equal(found, lengths):
+            k = int(np.flatnonzero(found != lengths)[0])
+            raise ValueError(
+                f"y must have one label for each time step of X: sequence {k} has {lengths[k]} "
+                f"steps, but {found[k]} labels"
+            )
+        return Sequences(numbers, np.cumsum(lengths) - lengths, lengths)
+
+    def _standardize_y(self, targets, weights):
+        self._y_mean, self._y_scale = np.zeros(1), np.ones(1)
+
+    def _scaled_targets(self, targets):
+        return targets
+
+    def _prepare_network(self, network):
+        network.class_weights = self._class_weights
+
+    def _validation_score(self, network, held):
+        workspace = Workspace(network.dtype)
+        numbers, weights = held.targets, held.weights
+        if isinstance(numbers, Sequences):
+            weights = np.repeat(weights, numbers.lengths)
+            numbers = numbers.values[numbers.rows()]
+
+        def score():
+            out = predict(network, held.sequences, workspace)
+            return accuracy_score(numbers[:, 0], out.argmax(axis=1), sample_weight=weights)
+
+        return score
+
+    def _shaped(self, rows, X, sequences):
+        """Return results by row in the shape of the labels of `fit`."""
+        if self._y_ndim == 1:
+            return rows
+        if is_ragged(X):
+            return np.split(rows, np.cumsum(sequences.lengths)[:-1])
+        return rows.reshape(len(sequences.lengths), -1, *rows.shape[1:])
+
+    def predict(self, X):
+        """Predict labels.
+
+        Parameters
+        ----------
+        X : array or list of arrays
+            As in `fit`.
+
+        Returns
+        -------
+        array or list of arrays
+            (n_samples,); with one label per step (n_samples, n_timesteps), a list where X is one.
+
+        Raises
+        ------
+        NotFittedError, TypeError, ValueError
+        """
+        out, sequences = self._raw_predict(X)
+        return self._shaped(self.classes_[out.argmax(axis=1)], X, sequences)
+
+    def predict_proba(self, X):
+        """Predict the probability of every class.
+
+        Parameters
+        ----------
+        X : array or list of arrays
+
+        Returns
+        -------
+        array or list of arrays
+            (n_samples, n_classes), classes in the order of `classes_`; with one label per step
+            (n_samples, n_timesteps, n_classes).
+        """
+        out, sequences = self._raw_predict(X)
+        return self._shaped(softmax(out.astype(np.float64), axis=1), X, sequences)
+
+    def predict_log_proba(self, X):
+        """Predict the logarithm of the probability of every class.
+
+        Parameters
+        ----------
+        X : array or list of arrays
+
+        Returns
+        -------
+        array or list of arrays
+            As of `predict_proba`.
+        """
+        out, sequences = self._raw_predict(X)
+        return self._shaped(log_softmax(out.astype(np.float64), axis=1), X, sequences)
+
+    def decision_function(self, X):
+        """Return the logits; of two classes, that of the second less that of the first.
+
+        Parameters
+        ----------
+        X : array or list of arrays
+
+        Returns
+        -------
+        array or list of arrays
+            (n_samples, n_classes), or (n_samples,) for two classes.
+        """
+        out, sequences = self._raw_predict(X)
+        if self.n_outputs_ == 2:
+            out = out[:, 1] - out[:, 0]
+        return self._shaped(out, X, sequences)
+
+    def score(self, X, y, sample_weight=None):
+        """Return the accuracy; with one label per step, over all steps.
+
+        Parameters
+        ----------
+        X : array or list of arrays
+        y : array or list of arrays
+        sample_weight : array, (n_samples,), optional
+
+        Returns
+        -------
+        float
+        """
+        predicted = self.predict(X)
+        if self._y_ndim == 1:
+            return accuracy_score(y, predicted, sample_weight=sample_weight)
+        lengths = [len(part) for part in predicted]
+        if sample_weight is not None:
+            sample_weight = np.repeat(sample_weight, lengths)
+        true = np.concatenate([np.asarray(part).reshape(-1) for part in y])
+        return accuracy_score(true, np.concatenate(list(predicted)), sample_weight=sample_weight)
+
+    def predict_step(self, x, state=None):
+        """Predict from one more time step of each sequence, for streams.
+
+        Parameters
+        ----------
+        x : array, (n_samples, n_features)
+            The next step of each sequence.
+        state : LSTMState, optional
+            As the previous call returned it; zero by default.
+
+        Returns
+        -------
+        y : array, (n_samples,)
+            What `predict` returns for the sequences up to here.
+        state : LSTMState
+        """
+        check_is_fitted(self)
+        out, state = self._step(x, state)
+        return self.classes_[out.argmax(axis=1)], state
