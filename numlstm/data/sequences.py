@@ -51,6 +51,13 @@ def windows(series, width, stop):
     return Sequences(series, starts, np.full(stop, width, np.int64))
 
 
+def plain(X):
+    """Return array-likes that are neither NumPy's nor pandas' as arrays, all else as it is."""
+    if isinstance(X, (list, tuple, np.ndarray)) or hasattr(X, "iloc"):
+        return X
+    return np.asarray(X) if hasattr(X, "__array__") else X
+
+
 def is_ragged(X):
     """Return whether X is a list, tuple or object array of sequences rather than one array."""
     if isinstance(X, np.ndarray):

@@ -8,7 +8,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
-from numlstm.data.sequences import as_ragged, from_array, is_ragged
+from numlstm.data.sequences import as_ragged, from_array, is_ragged, plain
 from numlstm.data.validation import (
     as_floats,
     check_bool,
@@ -95,6 +95,7 @@ class SequenceEstimator(SequenceSaveMixin, BaseEstimator):
         """Return X as `Sequences`; learn, or compare, the number of features and the dtype."""
         if reset:
             self._dtype = np.dtype(self.dtype)
+        X = plain(X)
         dtype, ragged = self._dtype, is_ragged(X)
         if ragged:
             sequences = as_ragged("X", X, dtype)

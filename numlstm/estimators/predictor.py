@@ -3,7 +3,7 @@
 import numpy as np
 from sklearn.utils.validation import _check_sample_weight, check_consistent_length
 
-from numlstm.data.sequences import Sequences
+from numlstm.data.sequences import Sequences, plain
 from numlstm.estimators.base import SequenceEstimator
 from numlstm.training.problem import Problem
 
@@ -16,6 +16,7 @@ class SequencePredictor(SequenceEstimator):
             raise ValueError(
                 f"{type(self).__name__} requires y to be passed, but the target y is None"
             )
+        y = plain(y)
         sequences = self._check_X(X, reset=True)
         n = len(sequences.lengths)
         check_consistent_length(sequences.lengths, y)

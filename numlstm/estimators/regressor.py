@@ -314,3 +314,9 @@ class LSTMRegressor(RegressorMixin, SequencePredictor):
         out, state = self._step(x, state)
         y = self._unscaled(out)
         return (y[:, 0] if self._y_ndim == 1 else y), state
+
+    def __sklearn_tags__(self):
+        """Return scikit-learn's tags: several targets are fine."""
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags

@@ -11,7 +11,7 @@ import numpy as np
 from numlstm.kernels._jit import helper, kernel
 from numlstm.kernels.lstm import Lookup, cell_forward, look_up, preactivations
 from numlstm.kernels.products import Rows, panel_rows
-from numlstm.kernels.simd import lanes, never_inline
+from numlstm.kernels.simd import TILE_ROWS, lanes, never_inline
 from numlstm.kernels.softmax import exponentials
 
 
@@ -54,7 +54,7 @@ def advance(model, s, phase):
     """Run all layers one step: tokens in, the states' other half out."""
     n_layers, _, B, Hp = s.h.shape
     W, VL, H = s.gates.shape[3], lanes(s.gates), model.n_units
-    flat = s.h.reshape(-1)
+    flat, h = s.h.reshape(-1), s.h.reshape(2 * n_layers, B, Hp)
     lookup = Lookup(s.tokens, model.table)
     for layer in range(n_layers):
         w0, b0, D = model.layers[layer]
@@ -64,11 +64,11 @@ def advance(model, s, phase):
         for p in range(Hp // VL):
             init, i, i_row = model.parameters, b0 + p * W, 0
             if D == 0:
-                look_up(lookup, 0, B, p, s.gates, 0, B, B, 0, 1)
+                look_up(lookup, 0, B, p, s.gates, 0, B, TILE_ROWS, 0, 1)
                 init, i, i_row = s.gates.reshape(-1), 0, W
             preactivations(
-                x, below, D, s.h, prev, H, model.parameters, w0 + p * (D + H) * W, init, i, i_row,
-                s.gates, 0, B, B, 0, 1,
+                x, below, D, h, prev, H, model.parameters, w0 + p * (D + H) * W, init, i, i_row,
+                s.gates, 0, B, TILE_ROWS, 0, 1,
             )  # fmt: skip
             for r in range(B):
                 at = r * Hp + p * VL
@@ -161,6 +161,7 @@ def generate_tokens(model, scratch, phase, V, temperature, top_k, top_p, uniform
     B, n = tokens.shape
     width = scratch.logits.shape[1]
     flat, order = scratch.logits.reshape(-1), np.empty(V, np.int64)
+    divisor = max(temperature, 1e-30)
     for k in range(n):
         for r in range(B):
             at = r * width
@@ -171,8 +172,12 @@ def generate_tokens(model, scratch, phase, V, temperature, top_k, top_p, uniform
                         best = v
                 tokens[r, k] = best
             else:
+                # The largest logit becomes 0, and stays it: 0 times 1 / temperature must be no NaN.
+                peak = flat[at]
+                for v in range(1, V):
+                    peak = max(peak, flat[at + v])
                 for v in range(V):
-                    flat[at + v] /= temperature
+                    flat[at + v] = (flat[at + v] - peak) / divisor
                 _, total = exponentials(flat, at, V, width)
                 tokens[r, k] = choose(
                     flat, at, V, float(total), temperature, top_k, top_p, uniforms[r, k], order
