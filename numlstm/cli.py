@@ -2,59 +2,95 @@
 
 import argparse
 import contextlib
+import csv
+import math
 import os
 import sys
 import warnings
-from pathlib import Path
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line; the help is a command away."""
+
+    def error(self, message):
+        self.exit(2, f"{self.prog}: {message} (see `{self.prog} --help`)\n")
+
+
+def _seed(text):
+    try:
+        seed = int(text)
+    except ValueError:
+        seed = -1
+    if not 0 <= seed < 2**32:
+        raise argparse.ArgumentTypeError(f"must be an integer from 0 to {2**32 - 1}, got {text!r}")
+    return seed
+
+
+def _numbers(parser, kind, metavar, *rows):
+    """Add options that take a number; each row is name, default, explanation."""
+    for name, default, what in rows:
+        if default is not None:
+            what += " (default: %(default)s)"
+        parser.add_argument(name, type=kind, metavar=metavar, default=default, help=what)
 
 
 def _add_train(commands):
     parser = commands.add_parser(
         "train",
         help="train a character model on a text file",
-        description="Train a character model on a UTF-8 text file. The end of the text is held out "
-        "and scored after each epoch. Ctrl-C stops early and keeps the model.",
+        description="Train a character model on a UTF-8 text file; `numlstm sample` then writes "
+        "text with it. Progress goes to the standard error. The end of the text is held out and "
+        "scored after each epoch: the best epoch is kept, and training stops when the score has "
+        "not risen for long. Ctrl-C stops early and keeps the model.",
+        epilog="The very first run compiles the kernels, for up to a minute: see `numlstm warmup`.",
     )
     add = parser.add_argument
     add("text", metavar="TEXT", help="text file to learn")
     add("-o", "--output", required=True, metavar="MODEL", help="file to write (.safetensors)")
-    add("--hidden-size", type=int, default=128, help="units per layer (default: %(default)s)")
-    add("--n-layers", type=int, default=1, help="LSTM layers (default: %(default)s)")
-    add("--embedding-size", type=int, default=64, help="0: one-hot (default: %(default)s)")
-    add("--seq-length", type=int, default=64, help="characters per chunk (default: %(default)s)")
-    add("--batch-size", type=int, default=64, help="streams side by side (default: %(default)s)")
-    add("--max-iter", type=int, default=10, help="epochs (default: %(default)s)")
-    add("--learning-rate-init", type=float, default=2e-3, help="(default: %(default)s)")
+    _numbers(
+        parser, int, "N",
+        ("--hidden-size", 128, "units per layer"),
+        ("--n-layers", 1, "LSTM layers"),
+        ("--embedding-size", 64, "numbers that stand for a character; 0: one-hot"),
+        ("--seq-length", 64, "characters that the gradient reaches back over"),
+        ("--batch-size", 64, "parts of the text that are read side by side"),
+        ("--max-iter", 10, "epochs at most: passes over the text"),
+        ("--n-threads", None, "threads to use (default: all)"),
+    )  # fmt: skip
+    _numbers(
+        parser, float, "X",
+        ("--learning-rate-init", 2e-3, "learning rate at the start"),
+        ("--dropout", 0.0, "share of the outputs dropped between layers while training"),
+        ("--validation-fraction", 0.05, "share of the text to hold out"),
+    )  # fmt: skip
     add(
         "--learning-rate", choices=("constant", "cosine", "step"), default="cosine",
-        help="schedule (default: %(default)s)",
+        help="how the learning rate goes on from its start (default: %(default)s)",
     )  # fmt: skip
-    add("--dropout", type=float, default=0.0, help="between layers (default: %(default)s)")
+    _numbers(parser, _seed, "SEED", ("--random-state", 0, "same seed, same model"))
     add(
-        "--validation-fraction", type=float, default=0.05,
-        help="share of the text to hold out; the best epoch is kept (default: %(default)s)",
+        "--checkpoint", metavar="FILE",
+        help="save the state of training here now and then, and go on from it if the file is "
+        "there; it is removed at the end",
     )  # fmt: skip
-    add("--random-state", type=int, default=0, metavar="SEED", help="(default: %(default)s)")
-    add("--n-threads", type=int, help="default: all")
-    add("--checkpoint", metavar="FILE", help="write progress here, and go on from it if it exists")
     add("-v", "--verbose", action="store_true", help="also show a sample after each epoch")
     parser.set_defaults(run=train)
 
 
 def _add_sample(commands):
-    parser = commands.add_parser(
-        "sample",
-        help="write text with a trained model",
-        description="Write text with a model of `numlstm train`, as it is made.",
-    )
-    add = parser.add_argument
-    add("model", metavar="MODEL", help="file of `numlstm train`")
-    add("--prompt", default="", help="text to go on from")
-    add("--n-chars", type=int, default=500, help="characters to write (default: %(default)s)")
-    add("--temperature", type=float, default=0.8, help="0: no chance (default: %(default)s)")
-    add("--top-k", type=int, help="draw from the K most probable characters only")
-    add("--top-p", type=float, help="draw from the fewest characters that reach probability P")
-    add("--random-state", type=int, metavar="SEED", help="default: different every time")
+    what = "write text with a model of `numlstm train`, as it is made"
+    parser = commands.add_parser("sample", help=what, description=f"{what.capitalize()}.")
+    parser.add_argument("model", metavar="MODEL", help="file of `numlstm train`")
+    parser.add_argument("--prompt", default="", metavar="TEXT", help="text to go on from")
+    _numbers(parser, int, "N", ("--n-chars", 500, "characters to write"))
+    what = "0: always the most probable character; 1: by chance, as learnt; above 1: wilder"
+    _numbers(parser, float, "X", ("--temperature", 0.8, what))
+    what = "draw from the K most probable characters only"
+    _numbers(parser, int, "K", ("--top-k", None, what))
+    what = "draw from the fewest characters that together reach probability P"
+    _numbers(parser, float, "P", ("--top-p", None, what))
+    what = "same seed, same text (default: different every time)"
+    _numbers(parser, _seed, "SEED", ("--random-state", None, what))
     parser.set_defaults(run=sample)
 
 
@@ -62,7 +98,8 @@ def _add_score(commands):
     parser = commands.add_parser(
         "score",
         help="measure how well a model predicts a text",
-        description="Print bits per character and perplexity of a text file under a model.",
+        description="Print bits per character and perplexity of a UTF-8 text file under a model: "
+        "the lower, the better.",
     )
     parser.add_argument("model", metavar="MODEL", help="file of `numlstm train`")
     parser.add_argument("text", metavar="TEXT", help="text file")
@@ -73,82 +110,84 @@ def _add_forecast(commands):
     parser = commands.add_parser(
         "forecast",
         help="forecast a column of a CSV file",
-        description="Fit a forecaster to a column of a CSV file with a header, oldest row first; "
-        "empty fields are missing values.",
+        description="Fit an LSTM to a column of a CSV file and forecast what comes next. The file "
+        "has a header; its rows are in the order of time, oldest first; empty fields are missing "
+        "values. Progress goes to the standard error.",
     )
     add = parser.add_argument
     add("series", metavar="CSV", help="file with a header line")
-    add("--column", help="name of the column (default: the last one)")
-    add("--horizon", type=int, required=True, help="steps to forecast")
-    add("--window", type=int, help="past values to read (default: a quarter of them, at most 48)")
-    add("--hidden-size", type=int, default=16, help="units (default: %(default)s)")
-    add("--max-iter", type=int, default=200, help="epochs at most (default: %(default)s)")
-    add("--random-state", type=int, default=0, metavar="SEED", help="(default: %(default)s)")
+    add("--column", metavar="NAME", help="name of the column (default: the last one)")
+    add("--horizon", type=int, required=True, metavar="N", help="steps to forecast")
+    _numbers(
+        parser, int, "N",
+        ("--window", None, "past values to read (default: a quarter of them, at most 48)"),
+        ("--hidden-size", 16, "units"),
+        ("--max-iter", 200, "epochs at most: passes over the series"),
+    )  # fmt: skip
+    _numbers(parser, _seed, "SEED", ("--random-state", 0, "same seed, same forecast"))
     add("-o", "--output", metavar="CSV", help="file to write (default: print)")
-    add("--plot", metavar="PNG", help="picture to write")
+    add("--plot", metavar="PNG", help="picture to write; .pdf and .svg work too")
     parser.set_defaults(run=forecast)
 
 
 def build_parser():
     """Return the parser of all commands."""
-    parser = argparse.ArgumentParser(
-        prog="numlstm", description="LSTM networks for the CPU, compiled with Numba."
+    parser = _Parser(
+        prog="numlstm",
+        description="LSTM networks for the CPU, compiled with Numba.",
+        epilog="`numlstm COMMAND --help` says more about a command.",
     )
     parser.add_argument("--version", action="store_true", help="print the version and stop")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    for add in (_add_train, _add_sample, _add_score, _add_forecast, _add_others):
+        add(commands)
+    return parser
+
+
+def _add_others(commands):
     demo = commands.add_parser(
         "demo",
         help="forecast real series and write text, beside honest baselines",
         description="Fit forecasters on shipped series and a character model on Python's own "
-        "documentation, print their figures beside those of baselines, write a picture.",
+        "documentation, print their figures beside those of baselines, write a picture. Takes "
+        "one or two minutes.",
     )
     demo.add_argument(
         "-o", "--output", default="numlstm-demo.png", metavar="PNG",
         help="picture to write (default: %(default)s)",
     )  # fmt: skip
     demo.set_defaults(run=run_demo)
-    for add in (_add_train, _add_sample, _add_score, _add_forecast):
-        add(commands)
     warm = commands.add_parser(
         "warmup",
         help="compile every kernel into the cache",
-        description="Compile every kernel into the cache, so that later processes start at once.",
+        description="Compile every kernel into the cache, so that later runs start at once. Takes "
+        "half a minute the first time.",
     )
     warm.add_argument(
         "--dtype", choices=("float32", "float64"), action="append",
         help="may be given twice (default: float32)",
     )  # fmt: skip
     warm.set_defaults(run=warmup)
-    return parser
 
 
-def _read_text(path, at_least):
-    try:
-        text = Path(path).read_bytes().decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{path} is not UTF-8 text: {error.reason} at byte {error.start}"
-        ) from None
-    if len(text) < at_least:
-        raise ValueError(f"{path} must hold at least {at_least} characters, got {len(text)}")
-    return text
+def _say_if_cold():
+    """Tell a person in front of a still progress bar what takes so long."""
+    from numlstm.kernels._jit import CACHE_FOLDER
 
-
-def _check_folder(path):
-    """Raise before any work if a file cannot be written later."""
-    folder = Path(path).resolve().parent
-    if not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise OSError(f"{path} cannot be written: {folder} is not a writable folder")
-    if Path(path).is_dir():
-        raise OSError(f"{path} cannot be written: it is a folder")
+    if sys.stderr.isatty() and CACHE_FOLDER and not any(CACHE_FOLDER.glob("*.nbi")):
+        print("numlstm: the first run compiles the kernels, for up to a minute", file=sys.stderr)
 
 
 def train(arguments):
     """Run `numlstm train`."""
     from numlstm import CharLSTM
+    from numlstm.data.texts import read_text
+    from numlstm.persistence import check_output
 
-    _check_folder(arguments.output)
-    text = _read_text(arguments.text, arguments.seq_length + 2)
+    check_output(arguments.output, arguments.text, arguments.checkpoint)
+    if arguments.checkpoint:
+        check_output(arguments.checkpoint, arguments.text)
+    text = read_text(arguments.text, arguments.seq_length + 2)
     names = (
         "hidden_size", "n_layers", "seq_length", "batch_size", "max_iter", "learning_rate_init",
         "learning_rate", "dropout", "validation_fraction", "random_state", "n_threads",
@@ -158,16 +197,15 @@ def train(arguments):
         verbose=2 if arguments.verbose else 1,
         **{name: getattr(arguments, name) for name in names},
     )  # fmt: skip
+    _say_if_cold()
     model.fit(text, checkpoint=arguments.checkpoint)
     model.save(arguments.output)
-    print(
-        f"{arguments.output}: {model.n_iter_} epochs, {len(model.vocabulary_)} characters", end=""
-    )
+    score = ""
     if model.validation_scores_:
-        print(
-            f", {-model.best_validation_score_ / 0.6931471805599453:.3f} bits per character", end=""
-        )
-    print(" on the part held out")
+        bits = -model.best_validation_score_ / math.log(2)
+        score = f", {bits:.3f} bits per character on the part held out"
+    n = len(model.vocabulary_)
+    print(f"{arguments.output}: {model.n_iter_} epochs, {n} different characters{score}")
 
 
 def _load_text_model(path):
@@ -188,88 +226,79 @@ def sample(arguments):
         arguments.n_chars, prompt=arguments.prompt, temperature=arguments.temperature,
         top_k=arguments.top_k, top_p=arguments.top_p, random_state=arguments.random_state,
     )  # fmt: skip
-    out = sys.stdout
-    out.write(arguments.prompt)
+    print(arguments.prompt, end="")
     for character in characters:
-        out.write(character)
-        if character == "\n":
-            out.flush()
-    out.write("\n")
-    out.flush()
+        print(character, end="", flush=character == "\n")
+    print(flush=True)
 
 
 def score(arguments):
     """Run `numlstm score`."""
+    from numlstm.data.texts import read_text
+
     model = _load_text_model(arguments.model)
-    text = _read_text(arguments.text, 1)
+    text = read_text(arguments.text)
     bits = model.bits_per_char(text)
     print(f"{len(text)} characters, {bits:.4f} bits per character, perplexity {2**bits:.3f}")
 
 
-def _read_column(path, column):
-    import csv
-
-    import numpy as np
-
-    with open(path, newline="", encoding="utf-8-sig") as file:
-        try:
-            rows = list(csv.reader(file))
-        except (UnicodeDecodeError, csv.Error) as error:
-            raise ValueError(f"{path} is not a CSV file: {error}") from None
-    if len(rows) < 2:
-        raise ValueError(f"{path} must hold a header and at least one row, got {len(rows)} lines")
-    header = rows[0]
-    column = header[-1] if column is None else column
-    if column not in header:
-        raise ValueError(f"{path} has no column {column!r}; its columns are {', '.join(header)}")
-    k, values = header.index(column), []
-    for number, row in enumerate(rows[1:], 2):
-        field = row[k].strip() if k < len(row) else ""
-        try:
-            values.append(float(field) if field else np.nan)
-        except ValueError:
-            raise ValueError(
-                f"{path}, line {number}: {column} must be a number, got {field!r}"
-            ) from None
-    return column, np.array(values)
-
-
 def forecast(arguments):
     """Run `numlstm forecast`."""
-    from numlstm import LSTMForecaster
+    from numlstm import LSTMForecaster, plotting
+    from numlstm.data.series import read_column
+    from numlstm.persistence import check_output
 
-    for path in filter(None, (arguments.output, arguments.plot)):
-        _check_folder(path)
-    column, y = _read_column(arguments.series, arguments.column)
-    window = arguments.window or max(1, min(48, len(y) // 4))
+    path, horizon = arguments.series, arguments.horizon
+    if arguments.output:
+        check_output(arguments.output, path, arguments.plot)
+    if arguments.plot:
+        check_output(arguments.plot, path)
+        plotting.check_picture(arguments.plot)
+    column, y = read_column(path, arguments.column)
+    window = max(1, min(48, len(y) // 4)) if arguments.window is None else arguments.window
+    missing = sum(map(math.isnan, y[-window:])) if window > 0 else 0
+    if missing:
+        raise ValueError(
+            f"{path}: {missing} of the last {window} values of {column} are missing; to forecast, "
+            "all that --window takes in must be there"
+        )
     model = LSTMForecaster(
-        window, arguments.horizon, hidden_size=arguments.hidden_size, learning_rate_init=1e-2,
+        window, horizon, hidden_size=arguments.hidden_size, learning_rate_init=1e-2,
         max_iter=arguments.max_iter, random_state=arguments.random_state, verbose=1,
     )  # fmt: skip
-    values = model.fit(y).predict()
-    lines = [f"step,{column}", *(f"{k},{v:.10g}" for k, v in enumerate(values, 1))]
-    if arguments.output:
-        Path(arguments.output).write_text("\n".join(lines) + "\n")
-        print(f"{arguments.output}: {len(values)} steps of {column}")
-    else:
-        print("\n".join(lines))
+    _say_if_cold()
+    try:
+        values = model.fit(y).predict()
+    except ValueError as error:
+        if not str(error).startswith("y "):
+            raise
+        raise ValueError(f"{path}: {column} {str(error)[2:]}") from None
+    _write_forecast(arguments.output, column, values)
     if arguments.plot:
-        import matplotlib
+        figure, ax = plotting.blank_figure(1, (9, 4))
+        plotting.ForecastDisplay(history=y[-5 * horizon :], forecast=values).plot(ax)
+        ax.set(xlabel="step", ylabel=column)
+        figure.savefig(arguments.plot, dpi=130)
+        print(f"{arguments.plot}: picture", file=sys.stderr)
 
-        matplotlib.use("Agg")
-        from numlstm.plotting import ForecastDisplay
 
-        display = ForecastDisplay(history=y[-5 * len(values) :], forecast=values).plot()
-        display.ax_.set_ylabel(column)
-        display.figure_.savefig(arguments.plot, dpi=130)
-        print(f"{arguments.plot}: picture")
+def _write_forecast(path, column, values):
+    rows = [("step", column), *((k, f"{v:.10g}") for k, v in enumerate(values, 1))]
+    if path is None:
+        csv.writer(sys.stdout, lineterminator="\n").writerows(rows)
+    else:
+        with open(path, "w", newline="", encoding="utf-8") as file:
+            csv.writer(file, lineterminator="\n").writerows(rows)
+        print(f"{path}: {len(values)} steps of {column}", file=sys.stderr)
 
 
 def run_demo(arguments):
     """Run `numlstm demo`."""
-    from numlstm import demo
+    from numlstm import demo, plotting
+    from numlstm.persistence import check_output
 
-    _check_folder(arguments.output)
+    check_output(arguments.output)
+    plotting.check_picture(arguments.output)
     demo.run(arguments.output)
 
 
@@ -310,6 +339,17 @@ def warmup(arguments):
     print(f"compiled in {time.perf_counter() - begin:.1f} s: {CACHE_FOLDER}")
 
 
+def _explain(error, arguments):
+    """Return the message of an error in one line, in the words of the command line."""
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{os.fsdecode(error.filename)}: {error.strerror}"
+    message = " ".join(str(error).split("\n")) or type(error).__name__
+    name, _, rest = message.partition(" ")
+    if name == "text" and name in arguments:
+        return f"{arguments.text} {rest}"
+    return f"--{name.replace('_', '-')} {rest}" if name in arguments else message
+
+
 def main(argv=None):
     """Run the command; return its exit code.
 
@@ -331,9 +371,19 @@ def main(argv=None):
         print(f"numlstm {__version__}")
         return 0
     if arguments.command is None:
-        parser.print_help()
+        parser.print_help(sys.stderr)
         return 2
-    warnings.showwarning = lambda message, *rest: print(f"numlstm: {message}", file=sys.stderr)
+    # Where a standard stream is closed Python has None: nobody reads what is written to it.
+    sys.stdout, sys.stderr = (s or open(os.devnull, "w") for s in (sys.stdout, sys.stderr))
+    with contextlib.suppress(AttributeError):
+        # A terminal or locale that lacks a character gets a "?", not an error half-way.
+        sys.stdout.reconfigure(errors="replace")
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda text, *rest: print(f"numlstm: {text}", file=sys.stderr)
+        return _run(arguments)
+
+
+def _run(arguments):
     try:
         arguments.run(arguments)
         sys.stdout.flush()
@@ -344,7 +394,7 @@ def main(argv=None):
         # Whoever read our output has enough. What is still buffered must go somewhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (OSError, ValueError, TypeError) as error:
-        print(f"numlstm {arguments.command}: {error}", file=sys.stderr)
+    except (OSError, ValueError, TypeError, ImportError, MemoryError, OverflowError) as error:
+        print(f"numlstm {arguments.command}: {_explain(error, arguments)}", file=sys.stderr)
         return 2
     return 0

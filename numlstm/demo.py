@@ -119,18 +119,13 @@ def run(picture):
     picture : path
         The PNG to write.
     """
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    from numlstm.plotting import ForecastDisplay
+    from numlstm.plotting import ForecastDisplay, blank_figure
 
     begin = time.perf_counter()
     print(
         "numlstm demo: the first run compiles the kernels, later runs load them from the cache.\n"
     )
-    figure, axes = plt.subplots(len(SERIES), 1, figsize=(9, 7), layout="constrained")
+    figure, axes = blank_figure(len(SERIES), (9, 7))
     for ax, (name, plan) in zip(axes, SERIES.items(), strict=True):
         result = forecast_series(name)
         n = plan["horizon"]
@@ -148,7 +143,6 @@ def run(picture):
         display.ax_.set(title=f"{name}: RMSE {rmse:.2f}, MASE {mase:.2f}", xlabel=plan["unit"])
     _show_text(learn_text())
     figure.savefig(picture, dpi=130)
-    plt.close(figure)
     print(f"\nPicture: {Path(picture)}   ({time.perf_counter() - begin:.0f} s in all)")
 
 

@@ -26,25 +26,66 @@ def mean_absolute_scaled_error(y_true, y_pred, *, y_train, period=1):
     Raises
     ------
     ValueError
-        If the training series is not longer than a period, or repeats itself exactly.
+        If the training series is not longer than a period, or repeats itself exactly; if forecast
+        and future have different shapes.
     """
     y_true, y_pred = np.asarray(y_true, np.float64), np.asarray(y_pred, np.float64)
     y_train = np.asarray(y_train, np.float64)
-    if len(y_train) <= period:
+    if y_true.shape != y_pred.shape:
         raise ValueError(
-            f"y_train must be longer than the period of {period} steps, got {len(y_train)}"
+            f"y_pred must have the shape of y_true, {y_true.shape}, got {y_pred.shape}"
         )
-    scale = np.nanmean(np.abs(y_train[period:] - y_train[:-period]))
+    if not 1 <= period < len(y_train):
+        raise ValueError(
+            f"period must be at least 1 and less than the {len(y_train)} values of y_train, got "
+            f"{period}"
+        )
+    steps = np.abs(y_train[period:] - y_train[:-period])
+    scale = steps[~np.isnan(steps)].sum() / max(1, np.count_nonzero(~np.isnan(steps)))
     if not scale > 0:
         raise ValueError("y_train must differ from period to period for its error to be a scale")
     return float(np.nanmean(np.abs(y_true - y_pred)) / scale)
 
 
 def seasonal_naive_forecast(y_train, horizon, period):
-    """Return the last season of a series, repeated over `horizon` steps."""
-    return np.resize(np.asarray(y_train, np.float64)[-period:], horizon)
+    """Return the last season of a series, repeated over the steps ahead.
+
+    Parameters
+    ----------
+    y_train : array, (n_train,)
+    horizon : int
+        Steps to forecast.
+    period : int
+        Steps of a season.
+
+    Returns
+    -------
+    array of float64, (horizon,)
+
+    Raises
+    ------
+    ValueError
+        If the series is shorter than a season.
+    """
+    y_train = np.asarray(y_train, np.float64)
+    if not 1 <= period <= len(y_train):
+        raise ValueError(
+            f"period must be from 1 to the {len(y_train)} values of y_train, got {period}"
+        )
+    return np.resize(y_train[-period:], horizon)
 
 
 def last_value_forecast(y_train, horizon):
-    """Return the last value of a series, repeated over `horizon` steps."""
+    """Return the last value of a series, repeated over the steps ahead.
+
+    Parameters
+    ----------
+    y_train : array, (n_train,)
+    horizon : int
+        Steps to forecast.
+
+    Returns
+    -------
+    array of float64, (horizon,)
+    """
     return np.full(horizon, np.asarray(y_train, np.float64)[-1])

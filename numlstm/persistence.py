@@ -16,6 +16,7 @@ import numpy as np
 
 FORMAT_VERSION = 1
 KEY = "numlstm"
+MAX_HEADER = 100_000_000  # bytes; that of safetensors itself
 MAX_DESCRIPTION = 64 << 20  # bytes; a vocabulary of all of Unicode has 12 MB
 
 
@@ -26,6 +27,34 @@ def _digest(arrays, text):
         digest.update(f"\0{name}\0{array.dtype.str}\0{array.shape}\0".encode())
         digest.update(array.tobytes())
     return digest.hexdigest()
+
+
+def check_output(path, *others):
+    """Raise before any work if a file cannot be written later, or is one that is needed.
+
+    Parameters
+    ----------
+    path : path
+    *others : path or None
+        Files that it must not be.
+
+    Raises
+    ------
+    OSError, ValueError
+    """
+    path = Path(path)
+    if path.exists() and not path.is_file():
+        raise OSError(f"{path} cannot be written: it is not a regular file")
+    for other in filter(None, others):
+        if os.path.realpath(path) == os.path.realpath(other):
+            raise ValueError(f"{path} is given twice, to read and to write or to write two things")
+    try:
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise OSError(
+            f"{path} cannot be written in the folder {path.parent}: {error.strerror}"
+        ) from None
 
 
 def write_model(path, kind, arrays, description):
@@ -92,6 +121,16 @@ def _unique(pairs):
     return dict(pairs)
 
 
+def _check_header(header, size):
+    """Raise a ValueError for a header that other readers might understand in another way."""
+    if len(header) < size:
+        raise ValueError("its header is larger than the file")
+    try:
+        json.loads(header.decode("utf-8"), object_pairs_hook=_unique)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"its header is damaged: {error}") from None
+
+
 def _describe(metadata):
     """Return digest, text and content of the description, or raise a ValueError that says why."""
     if not metadata or KEY not in metadata:
@@ -137,16 +176,21 @@ def read_model(path):
     """
     from safetensors import SafetensorError, safe_open
 
-    with open(path, "rb"):
-        pass  # a missing or unreadable file is the system's error, not a damaged model
+    with open(path, "rb") as file:  # raises where a file is missing or unreadable
+        start = file.read(8)
+        size = int.from_bytes(start, "little")
+        header = file.read(size) if size <= MAX_HEADER else b""
     try:
+        _check_header(header, size)
         with safe_open(path, framework="numpy") as file:
             digest, text, content = _describe(file.metadata())
             arrays = {name: file.get_tensor(name) for name in file.keys()}
         if _digest(arrays, text) != digest:
             raise ValueError("its sha256 does not fit its content")
         kind = content.pop("class")
-    except (ValueError, SafetensorError, KeyError, TypeError, UnicodeError) as error:
+        if not isinstance(kind, str):
+            raise ValueError(f"its description is damaged: class {kind!r}")
+    except (ValueError, SafetensorError, KeyError, TypeError) as error:
         raise ValueError(f"{os.fspath(path)} is not a model that can be read: {error}") from None
     del content["version"]
     return kind, arrays, content

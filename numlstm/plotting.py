@@ -1,10 +1,27 @@
 """Pictures of fitted estimators, in scikit-learn's display style: `from_estimator`, then `plot`."""
 
+from pathlib import Path
+
 import numpy as np
 
 __all__ = ["ForecastDisplay", "GateDisplay", "LossCurveDisplay"]
 
 HISTORY, TRUTH, FORECAST, BASELINE = "#7f7f7f", "#222222", "#d1495b", "#00798c"
+PICTURES = (".png", ".pdf", ".svg", ".jpg", ".webp")
+
+
+def check_picture(path):
+    """Raise a ValueError, before any work, for the name of a file that cannot hold a picture."""
+    if Path(path).suffix.lower() not in PICTURES:
+        raise ValueError(f"{path} must end in one of {', '.join(PICTURES)} to be a picture")
+
+
+def blank_figure(n_rows, size):
+    """Return a figure to be saved, and its axes: no window, and pyplot does not know of it."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, layout="constrained")
+    return figure, figure.subplots(n_rows, 1)
 
 
 def _axes(ax, **options):

@@ -1,10 +1,5 @@
 """Training of `CharLSTM`: what it learns, when it stops, what stays the same."""
 
-import copy
-import itertools
-import pickle
-import tracemalloc
-
 import numba
 import numpy as np
 import pytest
@@ -12,10 +7,9 @@ from sklearn.base import clone
 
 from numlstm import CharLSTM
 from numlstm.kernels import _threads
-from numlstm.nn.char_network import CharNetwork
 from numlstm.nn.memory import Workspace
-from numlstm.training import char_loop
 from numlstm.training.char_loop import Streams, TextSettings, learning_rate, mean_loss
+from numlstm.training.loop import Optimizer
 
 SENTENCE = "the quick brown fox jumps over the lazy dog. "
 TEXT = SENTENCE * 20
@@ -99,10 +93,7 @@ def test_schedules():
 
 @pytest.mark.parametrize("kind", ["constant", "cosine", "step"])
 def test_the_schedule_spans_the_whole_training(kind, monkeypatch):
-    seen, real = [], char_loop.Optimizer if hasattr(char_loop, "Optimizer") else None
-    from numlstm.training.loop import Optimizer
-
-    real = Optimizer.step
+    seen, real = [], Optimizer.step
     monkeypatch.setattr(Optimizer, "step", lambda s, g, rate: seen.append(rate) or real(s, g, rate))
     char_lstm(learning_rate=kind, learning_rate_init=0.01).fit(TEXT)
     settings = TextSettings("adam", kind, 0.01, 0.0, 1, 1, 1, None, 0.0, 1)
@@ -153,7 +144,6 @@ def test_one_and_two_threads_give_the_same_fit(options, dtype, monkeypatch):
 def test_parameters_are_those_of_scikit_learn():
     model = char_lstm(learning_rate="step", clip_norm=None)
     parameters = model.get_params()
-    assert list(parameters)[:2] == ["hidden_size", "n_layers"]
     assert clone(model).get_params() == parameters
     assert CharLSTM(**parameters).get_params() == parameters
     fitted = model.fit(TEXT)
@@ -175,184 +165,3 @@ def test_the_layers_are_to_be_had():
     logits = out[0, -1] @ w["dense.W"] + w["dense.b"]
     p = np.exp(logits - logits.max())
     np.testing.assert_allclose(one_hot.predict_proba(["the"])[0], p / p.sum(), rtol=1e-9)
-
-
-# --- when to stop -----------------------------------------------------------------------------
-
-
-def test_a_validation_text_is_scored_after_each_epoch():
-    held = "the lazy fox jumps over the quick brown dog. " * 3
-    model = char_lstm(max_iter=4).fit(TEXT, held)
-    assert len(model.validation_scores_) == 4
-    tokens = model._vocabulary.encode("text", held)
-    loss = mean_loss(model._network, tokens, 4, 10, Workspace(np.dtype("float64")))
-    assert model.validation_scores_[-1] == -loss
-    assert model.best_validation_score_ == max(model.validation_scores_)
-    assert model.best_loss_ is None
-    plain = char_lstm(max_iter=4).fit(TEXT)
-    assert np.array_equal(flat(model), flat(plain))  # a look, no more
-
-
-@pytest.mark.parametrize("given", [False, True])
-def test_early_stopping_restores_the_best_weights(given):
-    rng = np.random.default_rng(0)
-    text = "".join(rng.choice(list("abcdefgh"), 400))  # nothing to learn but by heart
-    held = "".join(rng.choice(list("abcdefgh"), 100))
-    options = {"hidden_size": 32, "learning_rate_init": 0.01, "early_stopping": True, "tol": 0}
-    texts = (text, held) if given else (text,)
-    model = char_lstm(max_iter=200, n_iter_no_change=2, **options).fit(*texts)
-    scores = model.validation_scores_
-    best = int(np.argmax(scores))
-    assert 0 < best == len(scores) - 4 and model.n_iter_ < 200
-    tokens = model._vocabulary.encode("text", held if given else text[-40:])
-    loss = mean_loss(model._network, tokens, 4, 10, Workspace(np.dtype("float64")))
-    assert -loss == max(scores) == model.best_validation_score_
-    shorter = char_lstm(max_iter=best + 1, n_iter_no_change=2, **options).fit(*texts)
-    assert np.array_equal(flat(shorter), flat(model))
-
-
-def test_no_epochs_leave_the_initial_weights():
-    model = char_lstm(max_iter=0).fit(TEXT)
-    assert (model.n_iter_, model.loss_curve_, model.loss_, model.best_loss_) == (0, [], None, None)
-    network = CharNetwork(len(set(TEXT)), 8, 4, 1, 0.0, np.dtype("float64"))
-    network.initialise(1.0, np.random.RandomState(0))
-    assert np.array_equal(flat(model), network.parameters)
-    assert model.bits_per_char(SENTENCE) == pytest.approx(np.log2(len(set(TEXT))), rel=0.3)
-
-
-# --- to go on ---------------------------------------------------------------------------------
-
-
-def test_warm_start_goes_on_where_the_last_fit_ended():
-    options = {"learning_rate_init": 0.01, "max_iter": 10}
-    model = char_lstm(warm_start=True, **options).fit(TEXT)
-    first, weights = model.loss_curve_, flat(model).copy()
-    second = model.fit(TEXT).loss_curve_
-    assert second[0] < first[0] and second[-1] < first[-1]
-    cold = char_lstm(**options).fit(TEXT)
-    assert np.array_equal(flat(cold.fit(TEXT)), weights)
-    with pytest.raises(ValueError, match="warm_start needs a text with the vocabulary"):
-        model.fit(TEXT + "!")
-    with pytest.raises(ValueError, match="warm_start needs the .*previous fit"):
-        model.set_params(hidden_size=9).fit(TEXT)
-
-
-@pytest.mark.parametrize("solver", ["adam", "sgd"])
-def test_partial_fit_goes_on_as_one_training(solver):
-    """Epoch by epoch, with a pickle or a copy in between, it is one fit of all the epochs."""
-    options = {"solver": solver, "learning_rate_init": 0.01, "n_layers": 2, "dropout": 0.2}
-    whole = char_lstm(max_iter=4, **options).fit(TEXT)
-    model = char_lstm(**options)
-    for between in (copy.copy, copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m)), copy.copy):
-        assert model.partial_fit(TEXT) is model
-        model = between(model)
-    assert model.loss_curve_ == whole.loss_curve_
-    assert np.array_equal(flat(model), flat(whole))
-    assert (model.n_iter_, model.loss_, model.best_loss_) == (4, whole.loss_, whole.best_loss_)
-    assert model.generate(50) == whole.generate(50)
-    before = flat(model).copy()
-    model.partial_fit("dogs over foxes"[:4])
-    assert not np.array_equal(flat(model), before)
-    with pytest.raises(ValueError, match=r"text holds the character '!' at position 3"):
-        model.partial_fit("dog!")
-
-
-def test_partial_fit_follows_changed_parameters(monkeypatch):
-    from numlstm.training.loop import Optimizer
-
-    model, seen, real = char_lstm().partial_fit(TEXT), [], Optimizer.step
-    monkeypatch.setattr(
-        Optimizer,
-        "step",
-        lambda s, g, rate: seen.append((s.solver, s.clip_norm, rate)) or real(s, g, rate),
-    )
-    for change in ({"clip_norm": 0.1}, {"learning_rate_init": 0.5}, {"solver": "sgd"}):
-        model.set_params(**change).partial_fit(TEXT)
-        assert set(seen) == {(model.solver, model.clip_norm, model.learning_rate_init)}
-        seen.clear()
-
-
-# --- cut short --------------------------------------------------------------------------------
-
-
-def interrupt(monkeypatch, step, error=KeyboardInterrupt):
-    """Let the gradient of a step, from 1, end in an interrupt."""
-    calls, real = itertools.count(1), CharNetwork.loss_and_gradient
-
-    def loss_and_gradient(network, *args):
-        if next(calls) == step:
-            raise error
-        return real(network, *args)
-
-    monkeypatch.setattr(CharNetwork, "loss_and_gradient", loss_and_gradient)
-
-
-@pytest.mark.parametrize("call", ["fit", "partial_fit"])
-def test_ctrl_c_keeps_the_weights_and_warns(call, monkeypatch):
-    steps = Streams(np.zeros(len(TEXT)), 4, 10).n_chunks
-    whole = char_lstm(max_iter=1).fit(TEXT)
-    interrupt(monkeypatch, steps + 3 if call == "fit" else steps)
-    model = char_lstm()
-    with pytest.warns(RuntimeWarning, match="interrupted in epoch .*kept") as record:
-        getattr(model, call)(TEXT)
-    assert record[0].filename == __file__
-    assert len(model.loss_curve_) == (call == "fit")
-    assert len(model.generate(20)) == 20
-    initial = char_lstm(max_iter=0).fit(TEXT)
-    assert not np.array_equal(flat(model), flat(initial))
-    if call == "fit":
-        assert model.loss_curve_ == whole.loss_curve_
-        assert not np.array_equal(flat(model), flat(whole))
-
-
-@pytest.mark.parametrize("early_stopping", [False, True])
-@pytest.mark.parametrize("rate", [1e10, 1e300])
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_a_diverging_fit_warns_and_keeps_finite_weights(dtype, rate, early_stopping):
-    model = char_lstm(
-        solver="sgd", learning_rate_init=rate, clip_norm=None, dtype=dtype, max_iter=50,
-        early_stopping=early_stopping,
-    )  # fmt: skip
-    with pytest.warns(RuntimeWarning, match="infinite or NaN.*kept") as record:
-        model.fit(TEXT)
-    assert record[0].filename == __file__
-    assert np.isfinite(flat(model)).all()
-    assert np.isfinite(model.loss_curve_).all()
-    assert np.isfinite(model.surprisal(SENTENCE)).all()
-
-
-# --- progress, memory -------------------------------------------------------------------------
-
-
-def test_verbose_shows_progress_and_samples(capsys):
-    char_lstm().fit(TEXT)
-    assert capsys.readouterr() == ("", "")
-    char_lstm(verbose=1, early_stopping=True).fit(TEXT)
-    out, err = capsys.readouterr()
-    assert out == ""
-    for part in ("char/s", "epoch 3", "bits, validation"):
-        assert part in err
-    char_lstm(verbose=2).fit(TEXT)
-    out, err = capsys.readouterr()
-    samples = (out + err).split("--- epoch ")[1:]
-    assert len(samples) == 3
-    for k, sample in enumerate(samples, 1):
-        assert sample.startswith(f"{k}\n")
-        assert len(set(sample[2:202]) - set(TEXT)) == 0
-
-
-@pytest.mark.parametrize("character", ["a", "é", "\U0001f600"])
-def test_memory_grows_by_a_few_bytes_per_character(character, monkeypatch):
-    peaks = []
-    for n in (2_500_000, 7_500_000):
-        text = (SENTENCE + character) * (n // len(SENTENCE))
-        interrupt(monkeypatch, 5)
-        tracemalloc.start()
-        with pytest.warns(RuntimeWarning, match="interrupted"):
-            char_lstm(batch_size=64, seq_length=64).fit(text, text[: n // 10])
-        peaks.append((tracemalloc.get_traced_memory()[1], len(text)))
-        tracemalloc.stop()
-        monkeypatch.undo()
-    (low, short), (high, long) = peaks
-    assert (high - low) / (long - short) < 4
-    assert low < 40e6 + 4 * short

@@ -219,7 +219,8 @@ INDICES = {
     "summer time": pd.date_range("2001-03-24", periods=48, freq="h", tz="Europe/Paris"),
     "quarters": pd.period_range("2001Q1", periods=48, freq="Q"),
     "numbers": pd.RangeIndex(10, 10 + 48 * 5, 5, name="n"),
-    "fractions": pd.Index(np.arange(48) / 4),
+    "two months": pd.period_range("2001-01", periods=48, freq="2M"),
+    "fractions": pd.Index(1e6 + np.arange(48) / 4),
 }
 
 

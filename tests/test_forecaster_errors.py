@@ -77,6 +77,7 @@ BAD_INDICES = {
     "irregular dates": (days.delete(3).append(days[-1:] + pd.Timedelta(days=5)), "asfreq"),
     "a date twice": (days[:-1].append(days[-2:-1]), "dates or periods of one frequency"),
     "irregular numbers": (pd.Index(np.arange(N) ** 2), "numbers of one step"),
+    "small irregular numbers": (pd.Index(1e-12 * np.arange(N) ** 2), "numbers of one step"),
     "the same number": (pd.Index(np.ones(N)), "one step|in the order of time"),
     "text": (pd.Index([f"day {k}" for k in range(N)]), "an index that can be carried on"),
     "dates backwards": (days[::-1], "in the order of time, oldest first"),
@@ -101,7 +102,7 @@ BAD_X = {
     "missing": (with_value(np.nan, (4, 1), (N, 2)), r"X must be finite.* NaN at index \(4, 1\)"),
     "infinity": (with_value(np.inf, (4, 1), (N, 2)), r"X must be finite.* infinity at index"),
     "strings": (np.full((N, 2), "a"), "X must be an array of numbers: .*'a'"),
-    "no column": (X[:, :0], r"X must have .*feature.*got.*0"),
+    "no column": (X[:, :0], r"X must have at least one feature, got 0"),
 }
 
 
@@ -192,7 +193,6 @@ def test_warm_start_with_another_geometry():
     expected = model.predict()
     for change in ({"horizon": 2}, {"hidden_size": 3}, {"dtype": "float64"}):
         with pytest.raises(ValueError, match="warm_start needs the geometry of the previous fit"):
-            forecaster(**model.get_params()).set_params(**change)
             model.set_params(**change).fit(y)
         model.set_params(horizon=3, hidden_size=4, dtype="float32")
         assert np.array_equal(model.predict(), expected)

@@ -1,5 +1,8 @@
 """Time series from NumPy or pandas, and their way back with the index carried on."""
 
+import csv
+import math
+
 import numpy as np
 
 
@@ -37,9 +40,13 @@ class PandasIndex:
                 # As an offset; pd.infer_freq returns a string, and warns that it will not.
                 self.step = _inferred_frequency(pd, index)
             regular = self.step is not None
+            if isinstance(index, pd.PeriodIndex):  # it has a frequency even where periods lack
+                regular = bool((np.abs(np.diff(index.asi8)) == self.step.n).all())
         else:
             steps = np.diff(np.asarray(index)) if pd.api.types.is_numeric_dtype(index) else []
-            regular = len(steps) > 0 and np.allclose(steps, steps[0])
+            rounding = 4 * np.finfo(np.float64).eps * np.abs(index).max() if len(steps) else 0
+            regular = len(steps) > 0 and steps[0] != 0
+            regular = regular and np.allclose(steps, steps[0], atol=rounding)
             self.step = steps[0] if regular else None
         if not regular:
             raise ValueError(
@@ -173,3 +180,55 @@ def window_scales(past, floor, wanted):
         return np.zeros((len(past), 1, past.shape[2])), np.ones((len(past), 1, past.shape[2]))
     mean = past.mean(axis=1, keepdims=True)
     return mean, np.maximum(past.std(axis=1, keepdims=True), floor)
+
+
+def _is_number(field):
+    try:
+        return math.isfinite(float(field))
+    except ValueError:
+        return False
+
+
+def read_column(path, column):
+    """Return a column of a CSV file.
+
+    Parameters
+    ----------
+    path : path
+        A file with a header.
+    column : str or None
+        Its name; None: the last one.
+
+    Returns
+    -------
+    column : str
+    values : list of float
+        NaN where a field is empty.
+
+    Raises
+    ------
+    OSError, ValueError
+    """
+    with open(path, newline="", encoding="utf-8-sig") as file:
+        reader = csv.reader(file)
+        try:
+            rows = [(reader.line_num, row) for row in reader]
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise ValueError(f"{path} is not a CSV file: {error}") from None
+    while rows and not rows[-1][1]:  # blank lines at the end
+        rows.pop()
+    if len(rows) < 2:
+        raise ValueError(f"{path} must hold a header and at least one row, got {len(rows)} lines")
+    header = rows[0][1]
+    if all(map(_is_number, header)):
+        raise ValueError(f"{path} must begin with a header, got numbers: {', '.join(header[:5])}")
+    column = header[-1] if column is None else column
+    if column not in header:
+        raise ValueError(f"{path} has no column {column!r}; its columns are {', '.join(header)}")
+    k, values = header.index(column), []
+    for line, row in rows[1:]:
+        field = row[k].strip() if k < len(row) else ""
+        if field and not _is_number(field):
+            raise ValueError(f"{path}, line {line}: {column} must be a number, got {field!r}")
+        values.append(float(field or "nan"))
+    return column, values

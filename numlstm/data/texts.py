@@ -106,3 +106,23 @@ def _checked(data, source):
             f"the {TINY_SHAKESPEARE['bytes']} bytes of {TINY_SHAKESPEARE['sha256']}"
         )
     return data.decode()
+
+
+def read_text(path, at_least=1):
+    """Return the text of a UTF-8 file.
+
+    Raises
+    ------
+    OSError, ValueError
+        For a file that is missing, is not UTF-8, or holds fewer than so many characters.
+    """
+    try:
+        text = Path(path).read_bytes().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{path} is not UTF-8 text: {error.reason} at byte {error.start}"
+        ) from None
+    if len(text) < at_least:
+        found = f"has {len(text)}" if text else "is empty"
+        raise ValueError(f"{path} {found}, but {at_least} or more characters are needed")
+    return text

@@ -260,4 +260,5 @@ class CharGenerationMixin:
         array of str, (n_prefixes,)
         """
         best = self.predict_proba(prefixes).argmax(axis=1)
-        return np.array([self._vocabulary.characters[k] for k in best])
+        # Not an array of NumPy's strings: those lose a NUL at their end.
+        return np.array([self._vocabulary.characters[k] for k in best], object)

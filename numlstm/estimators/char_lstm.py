@@ -16,18 +16,18 @@ from numlstm.data.validation import (
 )
 from numlstm.data.vocabulary import Vocabulary, check_text
 from numlstm.estimators.char_generation import CharGenerationMixin
-from numlstm.estimators.saving import SaveMixin, check_list
+from numlstm.estimators.char_saving import CharSaveMixin
 from numlstm.kernels._threads import thread_limit
 from numlstm.nn.char_network import CharNetwork
 from numlstm.training.char_loop import Streams, TextSettings, TextTrainer, run
-from numlstm.training.checkpoint import fingerprint, load_checkpoint, save_checkpoint
+from numlstm.training.checkpoint import load_checkpoint, save_checkpoint
 from numlstm.training.history import History
 from numlstm.training.loop import Optimizer, report
 
 SCHEDULES = ("constant", "cosine", "step")
 
 
-class CharLSTM(CharGenerationMixin, SaveMixin, BaseEstimator):
+class CharLSTM(CharGenerationMixin, CharSaveMixin, BaseEstimator):
     """A character-level language model.
 
     Parameters
@@ -170,6 +170,18 @@ class CharLSTM(CharGenerationMixin, SaveMixin, BaseEstimator):
         if self.n_threads is not None:
             check_integer("n_threads", self.n_threads, 1)
         check_dtype(self.dtype)
+        if not isinstance(self.verbose, (bool, np.bool_)):
+            check_integer("verbose", self.verbose, 0)
+        self._new_rng()
+
+    def _new_rng(self):
+        try:
+            return check_random_state(self.random_state)
+        except ValueError:
+            raise ValueError(
+                "random_state must be None, an integer from 0 to 2**32 - 1 or a RandomState, got "
+                f"{self.random_state!r}"
+            ) from None
 
     def fit(self, text, validation_text=None, *, checkpoint=None, checkpoint_steps=100):
         """Learn a text.
@@ -203,13 +215,15 @@ class CharLSTM(CharGenerationMixin, SaveMixin, BaseEstimator):
         vocabulary = Vocabulary.of(text)
         tokens = vocabulary.encode("text", text)
         tokens, held = self._held_out(tokens, validation_text, vocabulary)
-        rng = check_random_state(self.random_state)
+        rng = self._new_rng()
         network = self._new_network(vocabulary, rng)
         trainer = self._trainer(network, tokens, self.max_iter, rng)
         if checkpoint is not None:
-            identity = self._identity(tokens, vocabulary)
+            identity = self._identity(tokens, held, vocabulary)
             if os.path.exists(checkpoint):
                 load_checkpoint(checkpoint, trainer, identity)
+            else:  # a path that cannot be written to is an error now, not after an hour
+                save_checkpoint(checkpoint, trainer, identity)
             checkpoint = (checkpoint, identity, checkpoint_steps)
         outcome = self._run(trainer, held, vocabulary, checkpoint)
         self._finish(trainer, vocabulary, outcome, held is not None and self.early_stopping)
@@ -239,16 +253,17 @@ class CharLSTM(CharGenerationMixin, SaveMixin, BaseEstimator):
         first = not hasattr(self, "_network")
         vocabulary = Vocabulary.of(text) if first else self._vocabulary
         tokens = vocabulary.encode("text", text)
-        rng = getattr(self, "_rng", None) or check_random_state(self.random_state)
+        rng = getattr(self, "_rng", None) or self._new_rng()
         network = self._new_network(vocabulary, rng) if first else self._network
         trainer = self._trainer(network, tokens, 1, rng)
         previous = getattr(self, "_optimizer", None)
         if previous is not None and previous.solver == self.solver:
-            trainer.optimizer = previous
+            trainer.optimizer, previous.clip_norm = previous, self.clip_norm
         curve = [] if first else list(self.loss_curve_)
         outcome = self._run(trainer, None, vocabulary, None)
         self._finish(trainer, vocabulary, outcome, False)
         self.loss_curve_ = curve + self.loss_curve_
+        self.best_loss_ = min(self.loss_curve_, default=None)
         self.n_iter_ = len(self.loss_curve_)
         return self
 
@@ -262,21 +277,36 @@ class CharLSTM(CharGenerationMixin, SaveMixin, BaseEstimator):
         n = max(2, round(len(tokens) * self.validation_fraction))
         if len(tokens) - n < 2:
             raise ValueError(
-                f"text must have at least 4 characters to hold some out, got {len(tokens)}"
+                f"early_stopping must leave 2 characters to learn, but validation_fraction holds "
+                f"out {n} of {len(tokens)}"
             )
         return tokens[:-n], tokens[-n:]
 
     def _new_network(self, vocabulary, rng):
+        geometry = self._geometry(vocabulary)
         if self.warm_start and hasattr(self, "_network"):
             if self._vocabulary.characters != vocabulary.characters:
                 raise ValueError("warm_start needs a text with the vocabulary of the previous fit")
+            if self._network.geometry != geometry:
+                raise ValueError(
+                    "warm_start needs the geometry of the previous fit, "
+                    f"{self._network.geometry}, got {geometry}"
+                )
             return self._network
-        network = CharNetwork(
-            len(vocabulary), int(self.hidden_size), self.embedding_size, int(self.n_layers),
-            float(self.dropout), np.dtype(self.dtype),
-        )  # fmt: skip
+        network = CharNetwork(**geometry)
         network.initialise(float(self.forget_bias), rng)
         return network
+
+    def _geometry(self, vocabulary):
+        e = self.embedding_size
+        return {
+            "n_tokens": len(vocabulary),
+            "hidden_size": int(self.hidden_size),
+            "embedding_size": None if e is None else int(e),
+            "n_layers": int(self.n_layers),
+            "dropout": float(self.dropout),
+            "dtype": str(np.dtype(self.dtype)),
+        }
 
     def _trainer(self, network, tokens, max_iter, rng):
         settings = TextSettings(
@@ -288,21 +318,6 @@ class CharLSTM(CharGenerationMixin, SaveMixin, BaseEstimator):
         optimizer = Optimizer(self.solver, network.parameters, self.clip_norm)
         history = History(self.tol, self.n_iter_no_change)
         return TextTrainer(network, optimizer, streams, settings, rng, history)
-
-    def _identity(self, tokens, vocabulary):
-        """Return what a checkpoint must agree with."""
-        parameters = self.get_params()
-        for name in ("n_threads", "verbose"):
-            del parameters[name]
-        if not isinstance(self.random_state, int):
-            raise ValueError(
-                f"a checkpoint needs an integer random_state, got {self.random_state!r}"
-            )
-        return {
-            "parameters": {k: str(v) for k, v in parameters.items()},
-            "text": fingerprint(tokens),
-            "vocabulary": vocabulary.characters,
-        }
 
     def _run(self, trainer, held, vocabulary, checkpoint):
         """Train to the end, to Ctrl-C or to a gradient that is not finite; return which."""
@@ -321,7 +336,9 @@ class CharLSTM(CharGenerationMixin, SaveMixin, BaseEstimator):
         """Set the fitted attributes."""
         history, network = trainer.history, trainer.network
         best = history.best_parameters
-        if best is not None and (restore_best or outcome == "diverged"):
+        if outcome == "diverged":
+            network.parameters[...] = trainer.start if best is None else best
+        elif restore_best and best is not None:
             network.parameters[...] = best
         self._set_fitted(network, vocabulary, history)
         self._optimizer, self._rng = trainer.optimizer, trainer.rng
@@ -343,33 +360,6 @@ class CharLSTM(CharGenerationMixin, SaveMixin, BaseEstimator):
         """The fitted layers, as an `LSTM` that reads embedded (or one-hot) characters."""
         check_is_fitted(self, "vocabulary_")
         return self._network.lstm()
-
-    def _saved_state(self):
-        return self._network.get_weights(), {
-            "vocabulary": self.vocabulary_,
-            "loss_curve": self.loss_curve_,
-            "validation_scores": self.validation_scores_,
-        }
-
-    def _empty(self, fitted):
-        """Return a network of the saved geometry, and shapes and dtypes of its arrays."""
-        vocabulary = Vocabulary(fitted["vocabulary"])
-        network = CharNetwork(
-            len(vocabulary), self.hidden_size, self.embedding_size, self.n_layers,
-            float(self.dropout), np.dtype(self.dtype),
-        )  # fmt: skip
-        shapes = network.shapes()
-        return network, shapes, dict.fromkeys(shapes, network.dtype)
-
-    def _restore(self, network, arrays, fitted):
-        """Set the fitted attributes from a file."""
-        network.set_weights(arrays)
-        history = History(self.tol, self.n_iter_no_change)
-        history.loss_curve = check_list(fitted["loss_curve"])
-        history.validation_scores = check_list(fitted["validation_scores"]) or []
-        history.best_loss = min(history.loss_curve, default=np.inf)
-        history.best_score = max(history.validation_scores, default=-np.inf)
-        self._set_fitted(network, Vocabulary(fitted["vocabulary"]), history)
 
     def __sklearn_is_fitted__(self):
         """Return whether there is a network."""

@@ -218,6 +218,8 @@ class LSTMForecaster(SequenceEstimator):
         if X is None:
             return None
         array = as_floats("X", X, np.dtype("float64"), 2)
+        if not array.shape[1]:
+            raise ValueError(f"X must have at least one feature, got 0 (shape {array.shape})")
         if len(array) != n_rows:
             raise ValueError(f"X must have {n_rows} rows, as many as {beside}, got {len(array)}")
         return array
@@ -354,5 +356,6 @@ class LSTMForecaster(SequenceEstimator):
         -------
         float
         """
+        check_is_fitted(self)
         actual = as_floats("y", y, np.dtype("float64"), self._y_ndim)
         return r2_score(actual, self.predict(len(actual), X))

@@ -217,7 +217,7 @@ class LSTMRegressor(RegressorMixin, SequencePredictor):
         return ((targets - self._y_mean) / self._y_scale).astype(self._dtype)
 
     def _unscaled(self, out):
-        return (out * self._y_scale + self._y_mean).astype(self._dtype)
+        return out * self._y_scale + self._y_mean
 
     def _validation_score(self, network, held):
         """Return a function that scores the network on the problem held out."""

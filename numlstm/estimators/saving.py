@@ -28,13 +28,22 @@ class SaveMixin:
         Notes
         -----
         A `random_state` that is not an integer is saved as None. The moments of the optimiser are
-        not saved.
+        not saved. Parameters of the network's shape are saved as they were when it was fitted.
         """
         check_is_fitted(self)
         arrays, fitted = self._saved_state()
-        parameters = {name: _plain(value) for name, value in self.get_params(deep=False).items()}
+        parameters = self.get_params(deep=False)
+        geometry = self._network.geometry
+        parameters |= {name: geometry[name] for name in geometry if name in parameters}
+        parameters = {name: _plain(value) for name, value in parameters.items()}
         content = {"parameters": parameters, "fitted": fitted}
         write_model(path, type(self).__name__, arrays, content)
+
+    def _least_size(self, fitted):
+        """Return how many numbers the arrays of a file hold at least; see `load`."""
+        g = fitted["geometry"]
+        rows = g["hidden_size"] * g["n_layers"] + g["input_size"] + g["n_outputs"] / 4
+        return 4 * g["hidden_size"] * rows
 
 
 def _plain(value):
@@ -83,6 +92,7 @@ def load(path):
 
     kind, arrays, content = read_model(path)
     if kind == "LSTM":
+        _check_lstm(path, arrays)
         return LSTM._from_file(path, arrays, content)
     found = _classes().get(kind)
     if found is None:
@@ -90,12 +100,25 @@ def load(path):
     try:
         estimator = found(**content["parameters"])
         estimator._check_parameters()
+        # Before anything is made: a short file that claims a huge network must not take the memory.
+        if not estimator._least_size(content["fitted"]) <= sum(a.size for a in arrays.values()):
+            raise ValueError(f"{path} holds arrays too small for the network it describes")
         network, shapes, dtypes = estimator._empty(content["fitted"])
         check_arrays(path, arrays, shapes, dtypes)
         estimator._restore(network, arrays, content["fitted"])
-    except (KeyError, TypeError, AttributeError, IndexError) as error:
+    except (KeyError, TypeError, AttributeError, IndexError, OverflowError) as error:
         raise ValueError(f"{path} holds a {kind} that makes no sense: {error!r}") from None
     return estimator
+
+
+def _check_lstm(path, arrays):
+    """Raise a ValueError unless every layer of an `LSTM` has arrays that fit together."""
+    shapes = {}
+    for k in range(len(arrays) // 3):
+        inputs, wide = (*getattr(arrays.get(f"{k}.Wx"), "shape", ()), 0, 0)[:2]
+        shapes |= {f"{k}.Wx": (inputs, wide), f"{k}.Wh": (wide // 4, wide), f"{k}.b": (wide,)}
+    dtype = getattr(arrays.get("0.Wx"), "dtype", None)
+    check_arrays(path, arrays, shapes, dict.fromkeys(shapes, dtype))
 
 
 def check_list(values, kind=float):

@@ -1,18 +1,15 @@
-"""One time step of a character model, and the loop that writes a text with it.
-
-Everything is in one compiled loop on one thread: a step of a small model is microseconds, and a
-call from Python or a meeting of threads costs as much.
-"""
+"""The compiled loops that read a text with a character model, and write one."""
 
 from typing import NamedTuple
 
 import numpy as np
 
 from numlstm.kernels._jit import helper, kernel
-from numlstm.kernels.lstm import Lookup, cell_forward, look_up, preactivations
-from numlstm.kernels.products import Rows, panel_rows
-from numlstm.kernels.simd import TILE_ROWS, lanes, never_inline
+from numlstm.kernels.lstm import Lookup
+from numlstm.kernels.products import panel_rows
+from numlstm.kernels.simd import never_inline
 from numlstm.kernels.softmax import exponentials
+from numlstm.kernels.stepping import step_layer
 
 
 class Model(NamedTuple):
@@ -53,27 +50,14 @@ class Scratch(NamedTuple):
 def advance(model, s, phase):
     """Run all layers one step: tokens in, the states' other half out."""
     n_layers, _, B, Hp = s.h.shape
-    W, VL, H = s.gates.shape[3], lanes(s.gates), model.n_units
-    flat, h = s.h.reshape(-1), s.h.reshape(2 * n_layers, B, Hp)
-    lookup = Lookup(s.tokens, model.table)
+    size = B * Hp
+    flat, lookup = s.h.reshape(-1), Lookup(s.tokens, model.table)
     for layer in range(n_layers):
-        w0, b0, D = model.layers[layer]
-        prev, after = (2 * layer + phase) * B * Hp, (2 * layer + 1 - phase) * B * Hp
-        below = (2 * layer - 2 + 1 - phase) * B * Hp
-        x = Rows(flat, 0, 0, Hp)
-        for p in range(Hp // VL):
-            init, i, i_row = model.parameters, b0 + p * W, 0
-            if D == 0:
-                look_up(lookup, 0, B, p, s.gates, 0, B, TILE_ROWS, 0, 1)
-                init, i, i_row = s.gates.reshape(-1), 0, W
-            preactivations(
-                x, below, D, h, prev, H, model.parameters, w0 + p * (D + H) * W, init, i, i_row,
-                s.gates, 0, B, TILE_ROWS, 0, 1,
-            )  # fmt: skip
-            for r in range(B):
-                at = r * Hp + p * VL
-                c = layer * B * Hp + at
-                cell_forward(s.gates, r * W, s.c, c, c, s.h, after + at)
+        prev, after = (2 * layer + phase) * size, (2 * layer + 1 - phase) * size
+        step_layer(
+            model.parameters, model.layers[layer], model.n_units, lookup, flat, after - 2 * size,
+            Hp, s.h, prev, after, s.c, layer * size, s.gates,
+        )  # fmt: skip
 
 
 @helper

@@ -22,6 +22,18 @@ from numlstm.nn.stack import LSTMStack
 from numlstm.nn.weights import LSTMWeights, initial_weights, pack, round_up, unpack
 
 
+def array_shapes(n_tokens, hidden_size, embedding_size, n_layers, **_):
+    """Return the shapes of the arrays of such a network, by name, without making one."""
+    V, H = n_tokens, hidden_size
+    out = {"dense.W": (H, V), "dense.b": (V,)}
+    for k in range(n_layers):
+        out[f"lstm.{k}.Wx"] = (H if k else embedding_size or V, 4 * H)
+        out[f"lstm.{k}.Wh"], out[f"lstm.{k}.b"] = (H, 4 * H), (4 * H,)
+    if embedding_size:
+        out["embedding"] = (V, embedding_size)
+    return out
+
+
 class CharNetwork:
     """Characters in, logits of the next character out.
 
@@ -43,7 +55,14 @@ class CharNetwork:
     """
 
     def __init__(self, n_tokens, hidden_size, embedding_size, n_layers, dropout, dtype):
-        self.geometry = (n_tokens, hidden_size, embedding_size, n_layers, dropout, str(dtype))
+        self.geometry = {
+            "n_tokens": n_tokens,
+            "hidden_size": hidden_size,
+            "embedding_size": embedding_size,
+            "n_layers": n_layers,
+            "dropout": dropout,
+            "dtype": str(np.dtype(dtype)),
+        }
         self.n_tokens, self.embedding_size, self.dropout = n_tokens, embedding_size, dropout
         self.stack = LSTMStack(0, hidden_size, n_layers, False, dtype)
         self.dtype = self.stack.dtype
@@ -184,15 +203,10 @@ class CharNetwork:
 
     def model(self):
         """Return what the generation kernels need, with a table of its own."""
-        layers, at = [], 0
-        for panels in self._panels:
-            bias_at = at + panels.weights.size
-            layers.append((at, bias_at, panels.n_inputs))
-            at = bias_at + panels.bias.size
         table = self.table(Workspace(self.dtype))
         panels, bias = self.dense.views(self._head)
         stack = self.parameters[: self.stack.layout.size]
-        layers = np.array(layers, np.int64)
+        layers = self.stack.layout.places()
         return Model(stack, layers, self.stack.hidden_size, table, panels, bias)
 
     def scratch(self, n_rows):
@@ -213,15 +227,7 @@ class CharNetwork:
 
     def shapes(self):
         """Return the shape of every array of `get_weights`."""
-        H, V = self.stack.hidden_size, self.n_tokens
-        out = {"dense.W": (H, V), "dense.b": (V,)}
-        for k, panels in enumerate(self._panels):
-            n_inputs = panels.n_inputs if k else self._input_shape[1]
-            out[f"lstm.{k}.Wx"] = (n_inputs, 4 * H)
-            out[f"lstm.{k}.Wh"], out[f"lstm.{k}.b"] = (H, 4 * H), (4 * H,)
-        if self._embedding is not None:
-            out["embedding"] = self._embedding.shape
-        return out
+        return array_shapes(**self.geometry)
 
     def get_weights(self, flat=None):
         """Return a flat vector, by default the parameters, in plain layout: a dict of arrays."""
@@ -267,5 +273,5 @@ class CharNetwork:
 
     def __setstate__(self, state):
         """Rebuild from `__getstate__`."""
-        self.__init__(*state["geometry"])
+        self.__init__(**state["geometry"])
         self.set_weights(state["weights"])

@@ -168,3 +168,12 @@ class PanelLayout:
             out.append(Panels(weights, bias, n_inputs, n_units))
             at += n + m
         return out
+
+    def places(self):
+        """Return where weights and bias of each layer begin, and its inputs: int64, (n, 3)."""
+        out, at = [], 0
+        for (n_inputs, _), (shape, bias) in zip(self.sizes, self._shapes(), strict=True):
+            bias_at = at + math.prod(shape)
+            out.append((at, bias_at, n_inputs))
+            at = bias_at + math.prod(bias)
+        return np.array(out, np.int64)

@@ -92,6 +92,8 @@ class TextTrainer:
         self.settings, self.rng, self.history = settings, rng, history
         self.epoch, self.position = 0, 0  # epochs done, chunks of this epoch done
         self.total, self.count = 0.0, 0  # summed loss and characters of this epoch
+        self.start = network.parameters.copy()
+        self.whole = True  # false within a change that must not be saved half-done
         stack, workspace = network.stack, Workspace(network.dtype)
         self.state = stack.states(workspace, "a", streams.n_streams)
         self._spare = stack.states(workspace, "b", streams.n_streams)
@@ -104,15 +106,21 @@ class TextTrainer:
     def step(self):
         """Learn one chunk. Returns its characters, or 0 if its gradient was not finite."""
         tokens, targets = self.streams.chunk(self.position)
-        seed = self.rng.randint(2**31 - 1) if self.network.dropout else 0
-        loss = self.network.loss_and_gradient(tokens, targets, self.state, self._spare, seed)
-        add_penalty(self.network, self.settings.alpha)
+        before, self.whole = self.rng.get_state(), False
+        try:
+            seed = self.rng.randint(2**31 - 1) if self.network.dropout else 0
+            loss = self.network.loss_and_gradient(tokens, targets, self.state, self._spare, seed)
+            add_penalty(self.network, self.settings.alpha)
+        except KeyboardInterrupt:  # nothing has changed but the generator
+            self.rng.set_state(before)
+            self.whole = True
+            raise
         rate = learning_rate(self.settings, self.optimizer.t, self.n_steps)
         if not math.isfinite(loss) or not self.optimizer.step(self.network.gradient, rate):
             return 0
         self.state, self._spare = self._spare, self.state
         self.total, self.count = self.total + loss * tokens.size, self.count + tokens.size
-        self.position += 1
+        self.position, self.whole = self.position + 1, True
         return tokens.size
 
     @property
@@ -122,11 +130,13 @@ class TextTrainer:
 
     def end_epoch(self, score):
         """Record the epoch, and go back to the start of the streams with a zero state."""
+        self.whole = False
         self.history.record(self.network.parameters, self.total / self.count, score)
         self.epoch, self.position, self.total, self.count = self.epoch + 1, 0, 0.0, 0
         for carry in self.state:
             carry.h.fill(0)
             carry.c.fill(0)
+        self.whole = True
 
 
 def mean_loss(network, tokens, batch_size, seq_length, workspace):
@@ -174,6 +184,9 @@ def run(trainer, held, stop_early, verbose, sample, save):
     with bar:
         try:
             while trainer.epoch < settings.max_iter:
+                # Asked here, a training that is resumed after its last epoch stops as well.
+                if stop_early and trainer.history.out_of_patience:
+                    return "converged"
                 if not trainer.epoch_done:
                     n = trainer.step()
                     if n == 0:
@@ -182,6 +195,8 @@ def run(trainer, held, stop_early, verbose, sample, save):
                     if every and trainer.optimizer.t % every == 0:
                         write()
                     continue
+                if not np.isfinite(trainer.network.parameters).all():
+                    return "diverged"
                 score = None
                 if held is not None:
                     score = -mean_loss(
@@ -192,10 +207,9 @@ def run(trainer, held, stop_early, verbose, sample, save):
                 if verbose >= 2:
                     bar.write(f"--- epoch {trainer.epoch}\n{sample()}\n")
                 write()
-                if stop_early and trainer.history.out_of_patience:
-                    return "converged"
         except KeyboardInterrupt:
-            write()
+            if trainer.whole:  # else the last file stays the one to go on from
+                write()
             return "interrupted"
     return "max_iter"
 

@@ -5,6 +5,7 @@ import hashlib
 import numpy as np
 
 from numlstm.persistence import check_arrays, read_model, write_model
+from numlstm.training.loop import Optimizer
 
 KIND = "text checkpoint"
 
@@ -50,6 +51,23 @@ def save_checkpoint(path, trainer, identity):
 _HISTORY = ("loss_curve", "validation_scores", "best_loss", "best_score", "without_improvement")
 
 
+def optimizer_state(optimizer, network):
+    """Return an optimiser's part of a pickle: moments in plain layout, for any machine."""
+    moments = [None if x is None else network.get_weights(x) for x in (optimizer.m, optimizer.v)]
+    return optimizer.solver, optimizer.clip_norm, optimizer.t, *moments
+
+
+def load_optimizer(state, network):
+    """Return the `Optimizer` of a network's parameters from its `optimizer_state`."""
+    solver, clip_norm, t, m, v = state
+    optimizer = Optimizer(solver, network.parameters, clip_norm)
+    optimizer.t = t
+    network.set_weights(m, optimizer.m)
+    if v is not None:
+        network.set_weights(v, optimizer.v)
+    return optimizer
+
+
 def _named(prefix, arrays):
     return {f"{prefix}/{name}": array for name, array in arrays.items()}
 
@@ -72,6 +90,13 @@ def load_checkpoint(path, trainer, identity):
     kind, arrays, saved = read_model(path)
     if kind != KIND:
         raise ValueError(f"{path} holds a {kind}, not a {KIND}")
+    try:
+        _restore(path, trainer, identity, arrays, saved)
+    except (KeyError, TypeError, AttributeError, OverflowError) as error:
+        raise ValueError(f"{path} holds a {KIND} that makes no sense: {error!r}") from None
+
+
+def _restore(path, trainer, identity, arrays, saved):
     for key, value in identity.items():
         if saved["identity"].get(key) != value:
             raise ValueError(
@@ -80,7 +105,7 @@ def load_checkpoint(path, trainer, identity):
             )
     network, optimizer, history = trainer.network, trainer.optimizer, trainer.history
     groups = ["weights", "m"] + (["v"] if optimizer.v is not None else [])
-    groups += ["best"] if saved["history"]["loss_curve"] else []
+    groups += ["best"] if "best/dense.b" in arrays else []
     shapes = {f"{g}/{name}": s for g in groups for name, s in network.shapes().items()}
     dtypes = dict.fromkeys(shapes, network.dtype)
     state = (len(trainer.state), trainer.streams.n_streams, network.stack.hidden_size)

@@ -1,0 +1,94 @@
+"""One time step of all layers in one call: for streams, and for writing text.
+
+Everything runs on one thread: a step of a small model is microseconds, and a call from Python or a
+meeting of threads costs as much.
+"""
+
+import numpy as np
+
+from numlstm.kernels._jit import helper, kernel
+from numlstm.kernels.lstm import Lookup, cell_forward, look_up, preactivations
+from numlstm.kernels.products import Rows
+from numlstm.kernels.simd import lanes, never_inline
+
+
+@helper
+def step_layer(parameters, place, H, lookup, x, at, row, h, prev, after, c, c_at, gates):
+    """Advance one layer: h[prev] and c[c_at] to h[after] and c[c_at].
+
+    `place` holds where weights and bias begin in `parameters`, and the number of inputs D; with D
+    of 0 the input is looked up. Inputs of row r lie at ``x[at + r * row]``; h (.., B, Hp).
+    """
+    w0, b0, D = place
+    B, Hp = h.shape[2], h.shape[3]
+    W, VL = gates.shape[3], lanes(gates)
+    flat, rows = h.reshape(-1, B, Hp), Rows(x, 0, 0, row)
+    for p in range(Hp // VL):
+        init, i, i_row = parameters, b0 + p * W, 0
+        if D == 0:
+            look_up(lookup, 0, B, p, gates, 0, B, B, 0, 1)
+            init, i, i_row = gates.reshape(-1), 0, W
+        preactivations(
+            rows, at, D, flat, prev, H, parameters, w0 + p * (D + H) * W, init, i, i_row,
+            gates, 0, B, B, 0, 1,
+        )  # fmt: skip
+        for r in range(B):
+            unit = r * Hp + p * VL
+            cell = c_at + unit
+            cell_forward(gates, r * W, c, cell, cell, h, after + unit)
+
+
+@helper
+def is_finite(values):
+    """Return whether no element is NaN or infinite: their difference from themselves is 0."""
+    total = 0.0
+    for k in range(values.size):
+        total += values[k] - values[k]
+    return total == 0.0
+
+
+@kernel
+def step_layers(parameters, layers, x, state_h, state_c, h, c, gates, new_h, new_c):
+    """Advance all layers by one step; return False, and write nothing, for input not finite.
+
+    Parameters
+    ----------
+    parameters : array, (n,)
+        Packed weights of all layers.
+    layers : array of int64, (n_layers, 3)
+        Where weights and bias of each layer begin, and its number of inputs.
+    x : array, (B, D)
+    state_h, state_c : array, (n_layers, B, H)
+        State before the step.
+    h, c, gates : array, (n_layers, 2, B, Hp), (n_layers, B, Hp), (1, 1, B, W)
+        Room to work. The padding of h and c is zero and stays so.
+    new_h, new_c : array, (n_layers, B, H)
+        Written: the state after the step.
+    """
+    never_inline()
+    n_layers, B, H = state_h.shape
+    Hp = h.shape[3]
+    x_flat, h_flat = x.reshape(-1), h.reshape(-1)
+    if not is_finite(x_flat):
+        return False
+    if not (is_finite(state_h.reshape(-1)) and is_finite(state_c.reshape(-1))):
+        return False
+    lookup = Lookup(np.empty(0, np.int32), np.empty((0, 0), parameters.dtype))
+    for layer in range(n_layers):
+        for r in range(B):
+            for j in range(H):
+                h[layer, 0, r, j] = state_h[layer, r, j]
+                c[layer, r, j] = state_c[layer, r, j]
+        data, at, row = x_flat, 0, x.shape[1]
+        if layer > 0:
+            data, at, row = h_flat, (2 * layer - 1) * B * Hp, Hp
+        prev = 2 * layer * B * Hp
+        step_layer(
+            parameters, layers[layer], H, lookup, data, at, row, h, prev, prev + B * Hp, c,
+            layer * B * Hp, gates,
+        )  # fmt: skip
+        for r in range(B):
+            for j in range(H):
+                new_h[layer, r, j] = h[layer, 1, r, j]
+                new_c[layer, r, j] = c[layer, r, j]
+    return True
