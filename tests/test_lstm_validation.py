@@ -9,10 +9,6 @@ from numlstm import LSTM, LSTMState
 
 pytestmark = pytest.mark.kernel
 
-# A defect that is known: the test passes once it is mended, and then says that the mark must go.
-NOT_NUMBERS = pytest.mark.xfail(reason="as_floats converts strings and dates to numbers")
-OBJECTS = pytest.mark.xfail(reason="as_floats lets float() speak of complex numbers")
-
 
 @pytest.fixture
 def lstm():
@@ -132,10 +128,10 @@ SEQUENCES = {
     "a dict": ({"a": 1}, "3 dimensions", "got 0"),
 }
 DEFECTS = [
-    pytest.param([[["1", "2", "3"]]], ("numbers",), id="digits", marks=NOT_NUMBERS),
-    pytest.param(np.full((1, 1, 3), b"1"), ("numbers",), id="bytes", marks=NOT_NUMBERS),
-    pytest.param(np.zeros((1, 1, 3), "M8[D]"), ("numbers",), id="dates", marks=NOT_NUMBERS),
-    pytest.param(np.full((1, 1, 3), 1j, object), ("real",), id="complex objects", marks=OBJECTS),
+    pytest.param([[["1", "2", "3"]]], ("numbers",), id="digits"),
+    pytest.param(np.full((1, 1, 3), b"1"), ("numbers",), id="bytes"),
+    pytest.param(np.zeros((1, 1, 3), "M8[D]"), ("numbers",), id="dates"),
+    pytest.param(np.full((1, 1, 3), 1j, object), ("real",), id="complex objects"),
 ]
 everything = pytest.mark.parametrize(
     ("X", "said"),

@@ -78,14 +78,29 @@ class PandasIndex:
         out = {"names": names, "index_name": self.index_name and str(self.index_name)}
         if hasattr(self.step, "freqstr"):
             period = type(self.last).__name__ == "Period"
-            step = self.last.freqstr if period else self.step.freqstr
-            out |= {"kind": type(self.last).__name__, "step": step}
-            return out | {"last": str(self.last), "zone": str(getattr(self.last, "tz", None) or "")}
+            out |= {"kind": type(self.last).__name__, "last": str(self.last)}
+            out["step"] = self.last.freqstr if period else self.step.freqstr
+            if not period:
+                out |= {"zone": str(self.last.tz or ""), "unit": self.last.unit}
+            self._check_description(out)
+            return out
         return out | {
             "kind": "number",
             "step": np.asarray(self.step).item(),
             "last": np.asarray(self.last).item(),
         }
+
+    def _check_description(self, description):
+        """Raise a ValueError for a frequency or time zone that has no name to go by."""
+        try:
+            again = index_from(description)
+        except (ValueError, KeyError, TypeError):
+            again = None
+        if again is None or (again.last, again.step) != (self.last, self.step):
+            raise ValueError(
+                f"an index of frequency {self.step!r} and time zone {description.get('zone')!r} "
+                "cannot be saved: a file holds names such as 'MS' and 'Europe/Berlin' only"
+            )
 
 
 def index_from(description):
@@ -106,6 +121,7 @@ def index_from(description):
     kind, last, step = (description[key] for key in ("kind", "last", "step"))
     if kind == "Timestamp":
         index.last, index.step = pd.Timestamp(last), pd.tseries.frequencies.to_offset(step)
+        index.last = index.last.as_unit(description["unit"])
         if description["zone"]:
             index.last = index.last.tz_convert(description["zone"])
     elif kind == "Period":

@@ -84,6 +84,17 @@ def check_finite(name, array):
         )
 
 
+def _check_numbers(name, array):
+    """Raise a ValueError unless an array holds real numbers."""
+    values = array.reshape(-1).tolist() if array.dtype.kind == "O" else ()
+    if array.dtype.kind == "c" or any(isinstance(v, complex) for v in values):
+        raise ValueError(f"{name} must be real, got complex numbers")
+    odd = next((v for v in values if not isinstance(v, numbers.Real)), None)
+    if array.dtype.kind not in "biufO" or odd is not None:
+        what = f"{odd!r}" if odd is not None else f"dtype {array.dtype}"
+        raise ValueError(f"{name} must be an array of numbers, got {what}")
+
+
 def as_floats(name, values, dtype, ndim):
     """Return a finite C-contiguous array of the dtype and number of dimensions.
 
@@ -94,14 +105,13 @@ def as_floats(name, values, dtype, ndim):
     """
     try:
         array = np.asarray(values)
-        if array.dtype.kind == "c":
-            raise ValueError(f"{name} must be real, got complex numbers")
-        with np.errstate(over="ignore"):  # infinity is found below
-            array = np.ascontiguousarray(array, dtype) if array.ndim else array
     except (TypeError, ValueError) as error:
-        if "complex" in str(error):
-            raise
         raise ValueError(f"{name} must be an array of numbers: {error}") from error
+    _check_numbers(name, array)
+    with np.errstate(over="ignore"):  # infinity is found below
+        array = np.ascontiguousarray(array, dtype) if array.ndim else array
+    if not array.flags.writeable:
+        array = array.copy()  # a read-only array is a type of its own to Numba, and compiles anew
     if array.ndim != ndim:
         raise ValueError(
             f"{name} must have {ndim} dimensions, got {array.ndim} (shape {array.shape})"

@@ -151,6 +151,8 @@ class LSTMForecaster(SequenceEstimator):
     def _restore(self, network, arrays, fitted):
         super()._restore(network, arrays, fitted)
         self._index = index_from(fitted["index"])
+        blank = np.zeros((1, self.n_outputs_))  # fails for names that do not fit the series
+        self._index.carry_on(blank[:, 0] if self._y_ndim == 1 else blank)
 
     def fit(self, y, X=None):
         """Learn from a series.

@@ -31,6 +31,7 @@ class SaveMixin:
         not saved. Parameters of the network's shape are saved as they were when it was fitted.
         """
         check_is_fitted(self)
+        self._check_parameters()  # `load` does, and a file that it refuses helps nobody
         arrays, fitted = self._saved_state()
         parameters = self.get_params(deep=False)
         geometry = self._network.geometry

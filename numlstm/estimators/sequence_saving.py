@@ -2,73 +2,97 @@
 
 import numpy as np
 
+from numlstm.data.validation import check_bool, check_integer, check_shape
 from numlstm.estimators.saving import SaveMixin, check_list
 from numlstm.nn.network import SequenceNetwork
 
 NUMBERS = ("n_features_in_", "n_outputs_", "n_iter_", "t_", "_y_ndim")
 LOSSES = ("loss_", "best_loss_", "best_validation_score_")
 CURVES = ("loss_curve_", "validation_scores_")
-SCALES = ("_x_mean", "_x_scale", "_y_mean", "_y_scale")
+# Arrays beside the weights, and their shapes: D features, K outputs or series, W past values.
+SHAPES = {
+    "_x_mean": "D", "_x_scale": "D", "_y_mean": "K", "_y_scale": "K",
+    "_history": "WK", "_exogenous": "WD", "_floor": "K",
+}  # fmt: skip
+SWITCHES = ("_window_scales",)  # the facts of a subclass that are no numbers
 
 
 class SequenceSaveMixin(SaveMixin):
-    """`save` for `SequenceEstimator`; a subclass adds arrays and facts of its own."""
+    """`save` for `SequenceEstimator`; a subclass has arrays and facts of its own."""
 
-    _own_arrays = ()  # names of fitted float64 arrays beside the scales
-    _own_facts = ()  # names of fitted numbers or strings
+    _own_arrays = ("_y_mean", "_y_scale")  # names of fitted float64 arrays, keys of SHAPES
+    _own_facts = ()  # names of fitted numbers and switches
+
+    def _fitted_shapes(self):
+        """Return the shape of every array beside the weights; none has an empty one."""
+        sizes = {"D": 1 if self._univariate else self.n_features_in_, "K": self.n_outputs_}
+        sizes["W"] = getattr(self, "_window", 0)
+        shapes = {
+            name: tuple(sizes[letter] for letter in SHAPES[name])
+            for name in ("_x_mean", "_x_scale", *self._own_arrays)
+        }
+        return {name: shape for name, shape in shapes.items() if 0 not in shape}
 
     def _saved_state(self):
         arrays = self._network.get_weights()
-        names = [
-            name for name in (*SCALES, *self._own_arrays) if getattr(self, name, None) is not None
-        ]
-        arrays |= {f"fitted.{name}": np.asarray(getattr(self, name), np.float64) for name in names}
+        for name in self._fitted_shapes():
+            arrays[f"fitted.{name}"] = np.asarray(getattr(self, name), np.float64)
         facts = (*NUMBERS, *LOSSES, *CURVES, *self._own_facts)
         fitted = {name: getattr(self, name) for name in facts}
         fitted |= {
             "geometry": self._network.geometry,
             "univariate": bool(self._univariate),
-            "shapes": {name: list(np.shape(getattr(self, name))) for name in names},
             "feature_names": list(getattr(self, "feature_names_in_", [])),
         }
         return arrays, fitted
 
     def _empty(self, fitted):
         """Return a network of the saved geometry, and shapes and dtypes of the file's arrays."""
-        geometry = fitted["geometry"]
+        self._set_facts(fitted)
+        geometry, ahead = fitted["geometry"], getattr(self, "_ahead", 1)
+        expected = {"input_size": self._input_size, "n_outputs": self.n_outputs_ * ahead}
         for name in ("hidden_size", "n_layers", "bidirectional", "dropout"):
-            if geometry[name] != getattr(self, name):
+            expected[name] = getattr(self, name)
+        expected["dtype"] = str(np.dtype(self.dtype))
+        for name, value in expected.items():
+            if geometry[name] != value:
                 raise ValueError(
-                    f"the file contradicts itself: {name} is {getattr(self, name)!r} and "
-                    f"{geometry[name]!r}"
+                    f"the file contradicts itself: {name} is {value!r} and {geometry[name]!r}"
                 )
+        dimensions = (3,) if check_bool("per_step", geometry["per_step"]) else (1, 2)
+        if self._y_ndim not in dimensions or (self._y_ndim == 1 and self.n_outputs_ > 1):
+            raise ValueError(
+                f"the file contradicts itself: y of {self._y_ndim} dimensions, "
+                f"{self.n_outputs_} outputs, per_step {geometry['per_step']}"
+            )
         network = SequenceNetwork(**geometry)
         shapes = network.shapes()
         dtypes = dict.fromkeys(shapes, network.dtype)
-        for name, shape in fitted["shapes"].items():
-            if name not in (*SCALES, *self._own_arrays):
-                raise ValueError(f"the file holds {name!r}, which its class does not know")
-            shapes[f"fitted.{name}"] = tuple(shape)
-            dtypes[f"fitted.{name}"] = np.dtype(np.float64)
+        for name, shape in self._fitted_shapes().items():
+            shapes[f"fitted.{name}"], dtypes[f"fitted.{name}"] = shape, np.dtype(np.float64)
         return network, shapes, dtypes
 
-    def _restore(self, network, arrays, fitted):
-        """Set the fitted attributes from a file."""
-        network.set_weights(arrays)
-        self._network, self.lstm_, self._dtype = network, network.lstm, network.dtype
-        self._univariate = bool(fitted["univariate"])
-        for name in NUMBERS:
-            setattr(self, name, int(fitted[name]))
+    def _set_facts(self, fitted):
+        """Set the fitted attributes that are not arrays."""
+        self._univariate = check_bool("univariate", fitted["univariate"])
+        for name in (*NUMBERS, *self._own_facts):
+            if name in SWITCHES:
+                setattr(self, name, check_bool(name, fitted[name]))
+            else:
+                setattr(self, name, check_integer(name, fitted[name], 0))
         for name in LOSSES:
             setattr(self, name, None if fitted[name] is None else float(fitted[name]))
         for name in CURVES:
             setattr(self, name, check_list(fitted[name]))
-        for name in self._own_facts:
-            setattr(self, name, fitted[name])
-        for name in (*SCALES, *self._own_arrays):
-            if name in fitted["shapes"]:
-                setattr(self, name, arrays[f"fitted.{name}"])
-            elif name in self._own_arrays:
-                setattr(self, name, None)
         if fitted["feature_names"]:
-            self.feature_names_in_ = np.array(fitted["feature_names"], object)
+            self.feature_names_in_ = np.array([str(n) for n in fitted["feature_names"]], object)
+            check_shape("feature_names", self.feature_names_in_, (self.n_features_in_,))
+
+    def _restore(self, network, arrays, fitted):
+        """Set the fitted attributes that are arrays, or made of them."""
+        network.set_weights(arrays)
+        self._network, self.lstm_, self._dtype = network, network.lstm, network.dtype
+        for name in self._own_arrays:
+            setattr(self, name, None)
+        for name in self._fitted_shapes():
+            setattr(self, name, arrays[f"fitted.{name}"])
