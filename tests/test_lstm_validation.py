@@ -125,7 +125,7 @@ SEQUENCES = {
     "ragged": ([good(2, 3), good(3, 3)], "an array of numbers", "inhomogeneous"),
     "words": ([[["a", "b", "c"]]], "an array of numbers"),
     "complex": (good(2, 4, 3) * 1j, "real", "complex"),
-    "a dict": ({"a": 1}, "3 dimensions", "got 0"),
+    "a dict": ({"a": 1}, "numbers", "got {"),
 }
 DEFECTS = [
     pytest.param([[["1", "2", "3"]]], ("numbers",), id="digits"),
