@@ -18,7 +18,7 @@ _HOMES = {
     "LSTMForecaster": "numlstm.estimators.forecaster",
     "CharLSTM": "numlstm.estimators.char_lstm",
     "NGramBaseline": "numlstm.estimators.ngram",
-    "load": "numlstm.estimators.saving",
+    "load": "numlstm.estimators.loading",
 }
 _SUBMODULES = ("datasets", "interop", "metrics", "plotting")
 

@@ -29,8 +29,13 @@ BELOW["plotting"] = BELOW["estimators"] | {"plotting"}
 BELOW["metrics"] = set()
 TOP = {"numlstm", "cli", "demo", "__main__"}
 
-# Inside the ground floor: who else than private modules and `simd` may be used by a kernel.
-SHARED_KERNELS = {"activations", "products", "layout", "lstm", "softmax"}
+# Inside the ground floor, from the bottom up; private modules and `simd` lie below all of them.
+KERNEL_LEVELS = (
+    {"activations", "layout", "products", "dropout", "optimizers"},
+    {"lstm", "softmax"},
+    {"losses", "stepping"},
+    {"generation"},
+)
 
 
 def sources():
@@ -67,13 +72,12 @@ def floor(dotted):
 
 
 def kernel_level(dotted):
-    """Place a module within the ground floor: 0 lowest, 1 shared, 2 the kernels, 3 the package."""
+    """Place a module within the ground floor: 0 is lowest, the package itself highest."""
     brick = [*dotted.split("."), "__init__"][2]
-    if brick == "__init__":
-        return 3
-    if brick == "simd" or brick.startswith("_"):
+    if brick == "simd" or brick.startswith("_") and brick != "__init__":
         return 0
-    return 1 if brick in SHARED_KERNELS else 2
+    levels = [k for k, names in enumerate(KERNEL_LEVELS, 1) if brick in names]
+    return levels[0] if levels else len(KERNEL_LEVELS) + 1
 
 
 def may_import(module, target):
@@ -240,8 +244,8 @@ UPWARD = [
     ("numlstm.nn.lstm", "from ..training import loop"),
     ("numlstm.data.sequences", "from ..nn import weights"),
     ("numlstm.nn.lstm", "from numlstm import LSTMRegressor"),
-    ("numlstm.interop.tf1", "from numlstm.data import validation"),
-    ("numlstm.training.loop", "from numlstm.persistence import save"),
+    ("numlstm.interop.tf1", "from numlstm.training import loop"),
+    ("numlstm.training.loop", "from numlstm.estimators import base"),
     ("numlstm.persistence", "from numlstm.estimators import base"),
     ("numlstm.estimators.base", "from numlstm import plotting"),
     ("numlstm.plotting", "from numlstm.cli import main"),

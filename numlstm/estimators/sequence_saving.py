@@ -59,8 +59,7 @@ class SequenceSaveMixin(SaveMixin):
                 raise ValueError(
                     f"the file contradicts itself: {name} is {value!r} and {geometry[name]!r}"
                 )
-        dimensions = (3,) if check_bool("per_step", geometry["per_step"]) else (1, 2)
-        if self._y_ndim not in dimensions or (self._y_ndim == 1 and self.n_outputs_ > 1):
+        if not self._y_fits(check_bool("per_step", geometry["per_step"])):
             raise ValueError(
                 f"the file contradicts itself: y of {self._y_ndim} dimensions, "
                 f"{self.n_outputs_} outputs, per_step {geometry['per_step']}"
@@ -71,6 +70,12 @@ class SequenceSaveMixin(SaveMixin):
         for name, shape in self._fitted_shapes().items():
             shapes[f"fitted.{name}"], dtypes[f"fitted.{name}"] = shape, np.dtype(np.float64)
         return network, shapes, dtypes
+
+    def _y_fits(self, per_step):
+        """Return whether y can have had the number of dimensions that the file says."""
+        if per_step:
+            return self._y_ndim == 3
+        return self._y_ndim == 2 or (self._y_ndim == 1 and self.n_outputs_ == 1)
 
     def _set_facts(self, fitted):
         """Set the fitted attributes that are not arrays."""

@@ -29,6 +29,7 @@ class VectorType(types.Type):
 
 
 def llvm_vector(dtype):
+    """Return the LLVM type of a vector of float32 or float64."""
     scalar = ir.DoubleType() if dtype == types.float64 else ir.FloatType()
     return ir.VectorType(scalar, VECTOR_BYTES * 8 // dtype.bitwidth)
 
@@ -40,10 +41,12 @@ class _VectorModel(models.PrimitiveModel):
 
 
 def constant(vector, value):
+    """Return a vector constant with one value in every lane."""
     return ir.Constant(vector, [value] * vector.count)
 
 
 def repeat_scalar(builder, scalar, vector):
+    """Emit a vector with one scalar in every lane."""
     undef = ir.Constant(vector, ir.Undefined)
     one = builder.insert_element(undef, scalar, ir.Constant(INT32, 0))
     mask = ir.Constant(ir.VectorType(INT32, vector.count), [0] * vector.count)
@@ -94,6 +97,7 @@ def declare(builder, name, vector, n_args):
 
 
 def element_pointer(context, builder, array_type, array, position):
+    """Emit the address of an array's element."""
     data = context.make_array(array_type)(context, builder, array).data
     return builder.gep(data, [position])
 
@@ -103,12 +107,14 @@ def _item_bytes(vector):
 
 
 def load_vector(builder, pointer, vector):
+    """Emit a load that needs no alignment beyond an element."""
     value = builder.load(builder.bitcast(pointer, vector.as_pointer()))
     value.align = _item_bytes(vector)
     return value
 
 
 def store_vector(builder, value, pointer):
+    """Emit a store that needs no alignment beyond an element."""
     done = builder.store(value, builder.bitcast(pointer, value.type.as_pointer()))
     done.align = _item_bytes(value.type)
 
