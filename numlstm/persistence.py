@@ -216,6 +216,6 @@ def check_arrays(path, arrays, shapes, dtypes):
                 f"{tuple(shapes[name])}, got {array.dtype} {array.shape}"
             )
         # A series may have missing values; a network may not.
-        may_miss = name == "fitted._history"
-        if array.dtype.kind == "f" and not may_miss and not np.isfinite(array).all():
+        bad = np.isinf if name == "fitted._history" else lambda values: ~np.isfinite(values)
+        if array.dtype.kind == "f" and bad(array).any():
             raise ValueError(f"{os.fspath(path)}: array {name} must be finite")

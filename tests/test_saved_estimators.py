@@ -1,18 +1,14 @@
 """`save` and `load` of the estimators on sequences: the same model comes back, or an error."""
 
 import copy
-import json
-import time
 
 import numpy as np
 import pandas as pd
 import pytest
-from safetensors import safe_open
 from sklearn.base import clone
 
 import numlstm
 from numlstm import LSTMForecaster, LSTMRegressor
-from numlstm.persistence import read_model, write_model
 
 N, T, D = 24, 6, 2
 

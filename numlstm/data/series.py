@@ -119,6 +119,9 @@ def index_from(description):
     index = PandasIndex.__new__(PandasIndex)
     index.labels, index.index_name = description["names"], description["index_name"]
     kind, last, step = (description[key] for key in ("kind", "last", "step"))
+    wanted = int | float if kind == "number" else str
+    if not isinstance(last, wanted) or not isinstance(step, wanted):
+        raise TypeError(f"an index of kind {kind!r} with {last!r} and {step!r} makes no sense")
     if kind == "Timestamp":
         index.last, index.step = pd.Timestamp(last), pd.tseries.frequencies.to_offset(step)
         index.last = index.last.as_unit(description["unit"])

@@ -39,13 +39,17 @@ def load(path):
         estimator = found(**content["parameters"])
         estimator._check_parameters()
         # Before anything is made: a short file that claims a huge network must not take the memory.
-        if not estimator._least_size(content["fitted"]) <= sum(a.size for a in arrays.values()):
-            raise ValueError(f"{path} holds arrays too small for the network it describes")
+        enough = 3 * estimator.n_layers <= len(arrays)
+        size = sum(array.size for array in arrays.values())
+        if not enough or not estimator._least_size(content["fitted"]) <= size:
+            raise ValueError("the arrays are too few or too small for the network it describes")
         network, shapes, dtypes = estimator._empty(content["fitted"])
         check_arrays(path, arrays, shapes, dtypes)
         estimator._restore(network, arrays, content["fitted"])
-    except (KeyError, TypeError, AttributeError, IndexError, OverflowError) as error:
-        raise ValueError(f"{path} holds a {kind} that makes no sense: {error!r}") from None
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
+        # A ValueError explains itself; of the others the name says most.
+        why = error if isinstance(error, ValueError) else repr(error)
+        raise ValueError(f"{path} holds a {kind} that makes no sense: {why}") from None
     return estimator
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numlstm.kernels._jit import helper, kernel
 from numlstm.kernels.lstm import Lookup, cell_forward, look_up, preactivations
 from numlstm.kernels.products import Rows
-from numlstm.kernels.simd import lanes, never_inline
+from numlstm.kernels.simd import TILE_ROWS, lanes, never_inline
 
 
 @helper
@@ -26,11 +26,11 @@ def step_layer(parameters, place, H, lookup, x, at, row, h, prev, after, c, c_at
     for p in range(Hp // VL):
         init, i, i_row = parameters, b0 + p * W, 0
         if D == 0:
-            look_up(lookup, 0, B, p, gates, 0, B, B, 0, 1)
+            look_up(lookup, 0, B, p, gates, 0, B, TILE_ROWS, 0, 1)
             init, i, i_row = gates.reshape(-1), 0, W
         preactivations(
             rows, at, D, flat, prev, H, parameters, w0 + p * (D + H) * W, init, i, i_row,
-            gates, 0, B, B, 0, 1,
+            gates, 0, B, TILE_ROWS, 0, 1,
         )  # fmt: skip
         for r in range(B):
             unit = r * Hp + p * VL

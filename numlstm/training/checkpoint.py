@@ -91,18 +91,20 @@ def load_checkpoint(path, trainer, identity):
     if kind != KIND:
         raise ValueError(f"{path} holds a {kind}, not a {KIND}")
     try:
-        _restore(path, trainer, identity, arrays, saved)
-    except (KeyError, TypeError, AttributeError, OverflowError) as error:
-        raise ValueError(f"{path} holds a {KIND} that makes no sense: {error!r}") from None
-
-
-def _restore(path, trainer, identity, arrays, saved):
+        was = {key: saved["identity"].get(key) for key in identity}
+        if was == identity:
+            _restore(path, trainer, arrays, saved)
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
+        raise ValueError(f"{path} holds a {KIND} that makes no sense: {error}") from None
     for key, value in identity.items():
-        if saved["identity"].get(key) != value:
+        if was[key] != value:
             raise ValueError(
-                f"the checkpoint {path} is of another training: {key} was "
-                f"{saved['identity'].get(key)!r}, now it is {value!r}. Remove it to start anew"
+                f"the checkpoint {path} is of another training: {key} was {was[key]!r}, now it is "
+                f"{value!r}. Remove it to start anew"
             )
+
+
+def _restore(path, trainer, arrays, saved):
     network, optimizer, history = trainer.network, trainer.optimizer, trainer.history
     groups = ["weights", "m"] + (["v"] if optimizer.v is not None else [])
     groups += ["best"] if "best/dense.b" in arrays else []
@@ -120,8 +122,11 @@ def _restore(path, trainer, identity, arrays, saved):
     network.set_weights(group("m"), optimizer.m)
     if optimizer.v is not None:
         network.set_weights(group("v"), optimizer.v)
-    for key in _HISTORY:
-        setattr(history, key, saved["history"][key])
+    for key in ("loss_curve", "validation_scores"):
+        setattr(history, key, [float(value) for value in saved["history"][key]])
+    for key in ("best_loss", "best_score"):
+        setattr(history, key, float(saved["history"][key]))
+    history.without_improvement = int(saved["history"]["without_improvement"])
     if "best" in groups:
         history.best_parameters = np.zeros_like(network.parameters)
         network.set_weights(group("best"), history.best_parameters)
@@ -129,5 +134,6 @@ def _restore(path, trainer, identity, arrays, saved):
         carry.h[:, : state[2]], carry.c[:, : state[2]] = arrays["state.h"][k], arrays["state.c"][k]
     name, position, has_gauss, gauss = saved["rng"]
     trainer.rng.set_state((name, arrays["rng"], position, has_gauss, gauss))
-    optimizer.t, trainer.epoch, trainer.position = saved["steps"], saved["epoch"], saved["position"]
-    trainer.total, trainer.count = saved["total"], saved["count"]
+    optimizer.t, trainer.epoch = int(saved["steps"]), int(saved["epoch"])
+    trainer.position, trainer.total = int(saved["position"]), float(saved["total"])
+    trainer.count = int(saved["count"])
