@@ -190,7 +190,7 @@ def read_model(path):
         kind = content.pop("class")
         if not isinstance(kind, str):
             raise ValueError(f"its description is damaged: class {kind!r}")
-    except (ValueError, SafetensorError, KeyError, TypeError) as error:
+    except (ValueError, SafetensorError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{os.fspath(path)} is not a model that can be read: {error}") from None
     del content["version"]
     return kind, arrays, content

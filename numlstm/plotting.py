@@ -32,6 +32,14 @@ def _axes(ax, **options):
     return plt.subplots(layout="constrained", **options)[1]
 
 
+def _whole_numbers(*axis):
+    """Put ticks at whole numbers only."""
+    from matplotlib.ticker import MaxNLocator
+
+    for one in axis:
+        one.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+
+
 class LossCurveDisplay:
     """Training loss, and validation score where there is one, by epoch.
 
@@ -65,21 +73,25 @@ class LossCurveDisplay:
         self.ax_ = _axes(ax, figsize=(6, 3.5))
         self.figure_ = self.ax_.figure
         epochs = np.arange(1, len(self.loss_curve) + 1)
+        marks = "ox" if len(epochs) == 1 else (None, None)  # a line of one point is invisible
         (self.line_,) = self.ax_.plot(
-            epochs, self.loss_curve, color=FORECAST, label="training loss"
+            epochs, self.loss_curve, color=FORECAST, marker=marks[0], label="training loss"
         )
-        if min(self.loss_curve) > 0:
+        if 0 < 10 * min(self.loss_curve) < max(self.loss_curve):
             self.ax_.set_yscale("log")
         self.ax_.set(xlabel="epoch", ylabel="loss")
+        _whole_numbers(self.ax_.xaxis)
         lines = [self.line_]
         if self.validation_scores:
             right = self.ax_.twinx()
             lines += right.plot(
                 epochs[: len(self.validation_scores)], self.validation_scores,
-                color=BASELINE, label="validation score",
+                color=BASELINE, marker=marks[1], label="validation score",
             )  # fmt: skip
             right.set_ylabel("score")
-        self.ax_.legend(handles=lines, frameon=False)
+        # A loss falls, a score rises: between their ends there is room.
+        place = "center right" if len(lines) > 1 else "upper right"
+        self.ax_.legend(handles=lines, frameon=False, loc=place)
         return self
 
     @classmethod
@@ -153,10 +165,15 @@ class ForecastDisplay:
             self.ax_.plot(future, np.asarray(values), style, color=BASELINE, lw=1.2, label=name)
         self.ax_.plot(future, np.asarray(self.forecast), color=FORECAST, lw=1.8, label="LSTM")
         self.ax_.axvline(past[-1], color=HISTORY, lw=0.8, ls=":")
-        self.ax_.legend(frameon=False, loc="upper left")
+        self.ax_.legend(frameon=False, loc="best")
         name = getattr(self.history, "name", None)
-        if name:
-            self.ax_.set_ylabel(name)
+        if name is not None:
+            self.ax_.set_ylabel(str(name))
+        name = getattr(past, "name", None)
+        if name is not None:
+            self.ax_.set_xlabel(str(name))
+        if getattr(past, "dtype", np.dtype(int)).kind == "M":
+            _short_dates(self.ax_.xaxis)
         return self
 
     @classmethod
@@ -188,9 +205,21 @@ class ForecastDisplay:
         """
         if np.ndim(y) != 1:
             raise ValueError(f"y must be one series, (n,), got shape {np.shape(y)}")
+        if last is not None and last < 1:
+            raise ValueError(f"last must be at least 1, got {last}")
         forecast = estimator.predict(horizon, X)
-        history = y if last is None else y[-last:]
+        # In [] of a pandas Series a number may be a label.
+        history = y if last is None else getattr(y, "iloc", y)[-last:]
         return cls(history=history, forecast=forecast, truth=truth, baselines=baselines).plot(ax)
+
+
+def _short_dates(axis):
+    """Say on an axis what changes from tick to tick, and the rest once."""
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+
+    locator = AutoDateLocator()
+    axis.set_major_locator(locator)
+    axis.set_major_formatter(ConciseDateFormatter(locator))
 
 
 def _positions(history, forecast, n, h):
@@ -247,6 +276,7 @@ class GateDisplay:
                 options = {"vmin": -limit, "vmax": limit, "cmap": "RdBu_r"}
             image = ax.imshow(values, aspect="auto", interpolation="nearest", **options)
             ax.set_title(self.TITLES[name], fontsize=10)
+            _whole_numbers(ax.xaxis, ax.yaxis)
             self.figure_.colorbar(image, ax=ax, pad=0.01)
         for ax in self.axes_[-1]:
             ax.set_xlabel("time step")
@@ -270,4 +300,7 @@ class GateDisplay:
         -------
         GateDisplay
         """
-        return cls(trace=estimator.trace(X), sample=sample, layer=layer).plot()
+        trace = estimator.trace(X)
+        if isinstance(X, (list, tuple)):  # beyond the end of its sequence a trace is zero
+            trace = type(trace)(*(values[:, :, : len(X[sample])] for values in trace))
+        return cls(trace=trace, sample=sample, layer=layer).plot()

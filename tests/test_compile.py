@@ -1,5 +1,6 @@
 """What is compiled, when, and where it is kept; what the compiler must not take away."""
 
+import copy
 import json
 import os
 import shutil
@@ -12,7 +13,8 @@ import pytest
 from numba import config
 from test_lstm_kernels import assert_identical, make_problem, run
 
-from numlstm.kernels import _jit, _threads, layout, lstm, products
+from numlstm import LSTMState
+from numlstm.kernels import _jit, _threads, layout, lstm, products, stepping
 
 dtypes = pytest.mark.parametrize("dtype", ["float32", "float64"])
 KERNELS = (
@@ -25,6 +27,7 @@ KERNELS = (
     layout.pack_panels,
     layout.unpack_panels,
     layout.transpose_panels,
+    stepping.step_layers,
 )
 
 
@@ -87,13 +90,15 @@ def versions():
 def test_inputs_of_any_form_take_the_version_of_the_dtype(form, dtype):
     """A second version would cost seconds, in the middle of a user's work."""
     p = make_problem(3, 2, 4, 5, dtype=dtype, lengths="mixed")
-    expected, before = run(p), versions()
+    expected, before, good = run(p), versions(), copy.copy(p)
     change = FORMS.get(form, read_only)
     p.X, p.d_outputs = change(p.X), change(p.d_outputs)
     p.state, p.d_state = (tuple(map(change, part)) for part in (p.state, p.d_state))
     results = run(p)
     p.lengths = None
     run(p)
+    h, c = p.state
+    p.lstm.step(change(good.X[:, 0]), LSTMState(h, c))
     p.lstm.weights = [[change(array.copy()) for array in layer] for layer in p.lstm.weights]
     assert versions() == before
     if form != "float32":
@@ -104,6 +109,7 @@ def child_versions():
     for dtype in ("float32", "float64"):
         run(make_problem(3, 2, 1, 2, dtype=dtype, n_layers=2, bidirectional=True, state=False))
         run(make_problem(1, 1, 1, 1, dtype=dtype, lengths="full"))
+        run(make_problem(2, 1, 1, 1, dtype=dtype, n_layers=2, state=False))
     sys.stdout.write(json.dumps(sorted(versions().values())))
 
 

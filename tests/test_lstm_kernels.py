@@ -85,11 +85,16 @@ def named(outputs, h, c, dX, dh0, dc0, d_weights):
 
 
 def run(p):
-    """Return all results of the LSTM; those of inference, which keeps nothing, as "call"."""
+    """Return all results of the LSTM; those of inference, which keeps nothing, as "call".
+
+    Where there is one direction only, its first step is there as well.
+    """
     outputs, final = p.lstm.forward(p.X, lengths=p.lengths, state=p.state)
     gradients = p.lstm.backward(p.d_outputs, p.d_state)
     called, called_final = p.lstm(p.X, lengths=p.lengths, state=p.state)
     results = named(outputs, *final, gradients.X, *gradients.state, gradients.weights)
+    if not p.lstm.bidirectional:
+        results["step"], _ = p.lstm.step(np.asarray(p.X)[:, 0].copy(), p.state)
     return results | {"call": called, "call h": called_final.h, "call c": called_final.c}
 
 
@@ -114,7 +119,8 @@ def run_reference(p, twin=reference):
     d_outputs = wide(p.d_outputs, (*p.X.shape[:2], width))
     gradients = twin.stack_backward(d_outputs, *(wide(part, some) for part in d_state), tape)
     outputs, h, c = results
-    return named(*results, *gradients) | {"call": outputs, "call h": h, "call c": c}
+    step = {} if lstm.bidirectional else {"step": outputs[:, 0]}
+    return named(*results, *gradients) | step | {"call": outputs, "call h": h, "call c": c}
 
 
 def assert_same(actual, expected, tolerance):

@@ -156,9 +156,22 @@ def test_sequences(method, X, said, lstm):
         (holding(np.nan, 2, 3), ("finite", "NaN", "(1, 2)")),
     ],
 )
-def test_steps(x, said, lstm):
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_steps(dtype, x, said):
     with refused(ValueError, "x must", *said):
-        lstm.step(x)
+        LSTM(3, 2, dtype=dtype).step(x.astype(dtype))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize(("where", "name"), [(0, "x"), (1, "state.h"), (2, "state.c")])
+def test_steps_that_are_not_finite(where, name, value, dtype):
+    """A compiler that may reassociate must not find a way round the check."""
+    arrays = [good(2, 3), good(1, 2, 2), good(1, 2, 2)]
+    arrays[where] = holding(value, *arrays[where].shape)
+    x, *state = (array.astype(dtype) for array in arrays)
+    with refused(ValueError, f"{name} must be finite"):
+        LSTM(3, 2, dtype=dtype).step(x, LSTMState(*state))
 
 
 def test_steps_of_a_bidirectional_lstm():

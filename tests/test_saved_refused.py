@@ -10,7 +10,7 @@ import pytest
 from safetensors import safe_open
 
 import numlstm
-from numlstm import LSTMForecaster, LSTMRegressor
+from numlstm import CharLSTM, LSTMForecaster, LSTMRegressor
 from numlstm.persistence import read_model, write_model
 
 N, T = 24, 6
@@ -175,17 +175,22 @@ def claims(parameters, geometry, fitted, value, content):
 def test_a_huge_network_is_refused_before_there_is_one(value, parts, regressor_parts, path):
     kind, arrays, content = parts
     table_kind, table_arrays, table_content = regressor_parts
-    one = {"univariate": False}
     files = [
         (kind, arrays, claims(["hidden_size"], ["hidden_size"], [], value, content)),
         (kind, arrays, claims(["n_layers"], ["n_layers"], [], value, content)),
         (kind, arrays, claims(["window"], [], ["_window"], value, content)),
     ]
     wide = claims([], ["input_size"], ["n_features_in_"], value, table_content)
-    wide["fitted"] |= one
+    wide["fitted"]["univariate"] = False
     files.append((table_kind, table_arrays, wide))
     many = claims([], ["n_outputs"], ["n_outputs_"], value, table_content)
     files.append((table_kind, table_arrays, many))
+    CharLSTM(8, 1, max_iter=0, random_state=0).fit("to be or not to be").save(path)
+    char_kind, char_arrays, char_content = read_model(path)
+    for name in ("hidden_size", "n_layers", "embedding_size"):
+        changed = json.loads(json.dumps(char_content))
+        changed["parameters"][name] = value
+        files.append((char_kind, char_arrays, changed))
     tracemalloc.start()
     try:
         for file in files:
@@ -198,14 +203,9 @@ def test_a_huge_network_is_refused_before_there_is_one(value, parts, regressor_p
 def test_arrays_that_do_not_fit_are_refused(parts, regressor_parts, path):
     for kind, arrays, content in (parts, regressor_parts):
         for name, array in arrays.items():
-            wrong = [
-                None,
-                array[:-1],
-                array[None],
-                array.astype(np.float16),
-                np.full_like(array, np.inf),
-            ]
-            wrong += [array.astype(np.int64), array.reshape(-1)[:0]]
+            wrong = [None, array[:-1], array[None], array.reshape(-1)[:0]]
+            wrong += [array.astype(dtype) for dtype in (np.float16, np.int64)]
+            wrong.append(np.full_like(array, np.inf))
             if array.ndim == 2 and array.shape[0] != array.shape[1]:
                 wrong.append(array.T)
             for other in wrong:

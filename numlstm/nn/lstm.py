@@ -316,7 +316,7 @@ class LSTM(StoredWeights):
                 type(array) is not np.ndarray
                 or array.dtype != self.dtype
                 or array.shape != expected
-                or not array.flags.c_contiguous
+                or not array.flags.carray  # else Numba would compile anew
             ):
                 return None
         room = self._step_room(len(x))
