@@ -119,7 +119,8 @@ def test_every_solver_lowers_the_loss(X, y, solver, dtype):
     assert model.loss_curve_[-1] < 0.5 * model.loss_curve_[0]
     assert model.loss_ == model.loss_curve_[-1]
     assert model.best_loss_ == min(model.loss_curve_)
-    assert model.lstm_.dtype == np.float64 and np.isfinite(model.predict(X)).all()
+    assert model.lstm_.dtype == dtype and model.predict(X).dtype == np.float64
+    assert np.isfinite(model.predict(X)).all()
 
 
 def test_two_dimensions_are_sequences_of_one_feature(X, y):

@@ -78,21 +78,23 @@ def fetch_tiny_shakespeare(path=None):
     data = _download(target)
     text = _checked(data, TINY_SHAKESPEARE["url"])
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=target.parent)
-    with os.fdopen(handle, "wb") as file:
-        file.write(data)
-    os.replace(temporary, target)
+    # Beside the target and then renamed: whoever looks meanwhile finds a whole file or none.
+    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+        whole = Path(folder, target.name)
+        whole.write_bytes(data)
+        os.replace(whole, target)
     return text
 
 
 def _download(target):
+    from http.client import HTTPException
     from urllib.request import urlopen
 
     try:
         with urlopen(TINY_SHAKESPEARE["url"], timeout=30) as answer:
             # One byte more than there should be is enough to notice a wrong file.
             return answer.read(TINY_SHAKESPEARE["bytes"] + 1)
-    except OSError as error:
+    except (OSError, HTTPException) as error:
         raise OSError(
             f"tiny-shakespeare could not be downloaded ({error}). Without a network, put "
             f"tinyshakespeare/input.txt of the char-rnn repository at {target}, or pass its path"

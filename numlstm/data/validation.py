@@ -90,9 +90,10 @@ def _check_numbers(name, array):
     if array.dtype.kind == "c" or any(isinstance(v, complex) for v in values):
         raise ValueError(f"{name} must be real, got complex numbers")
     odd = next((v for v in values if not isinstance(v, numbers.Real)), None)
-    if array.dtype.kind not in "biufO" or odd is not None:
-        what = f"{odd!r}" if odd is not None else f"dtype {array.dtype}"
-        raise ValueError(f"{name} must be an array of numbers, got {what}")
+    if array.dtype.kind not in "biufO" and array.size:
+        odd = array.reshape(-1)[0]
+    if odd is not None:
+        raise ValueError(f"{name} must be an array of numbers: got {odd!r}")
 
 
 def as_floats(name, values, dtype, ndim):
