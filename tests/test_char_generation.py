@@ -149,6 +149,7 @@ def test_the_same_seed_writes_the_same_text_everywhere(trained, tmp_path, option
 def test_the_estimators_own_seed_is_the_default(trained):
     assert trained.generate(50) == trained.generate(50, random_state=0)
     assert "".join(trained.stream(50)) == trained.generate(50)
+    assert (trained.generate(0), list(trained.stream(0))) == ("", [])
     unseeded = copy.deepcopy(trained).set_params(random_state=None)
     assert unseeded.generate(200) != unseeded.generate(200)
 
@@ -176,12 +177,6 @@ def test_streams_do_not_disturb_each_other(trained):
         trained.generate(3), trained.log_prob("sea")
         text += a
     assert text == expected
-
-
-def test_nothing_is_written_on_demand(trained):
-    assert trained.generate(0) == ""
-    assert list(trained.stream(0)) == []
-    assert trained.generate(0, n_samples=2) == ["", ""]
 
 
 # --- frequencies ------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """Pictures: what is in them, and that they can be drawn without a screen."""
 
 import copy
+import itertools
 import warnings
 
 import matplotlib
@@ -92,7 +93,7 @@ def test_the_loss_curve_without_validation(X):
 
 @pytest.mark.parametrize(
     ("curve", "scale"),
-    [([9.0, 3.0, 0.5], "log"), ([3.3, 3.2, 3.1], "linear"), ([2.0, 0.0], "linear"), ([-1], "linear")],
+    [([9, 3, 0.5], "log"), ([3.3, 3.2, 3.1], "linear"), ([2, 0], "linear"), ([-1], "linear")],
 )  # fmt: skip
 def test_the_loss_is_logarithmic_over_more_than_a_decade(curve, scale):
     assert LossCurveDisplay(loss_curve=curve).plot().ax_.get_yscale() == scale
@@ -165,8 +166,8 @@ def test_the_forecast_of_a_pandas_series(name, rng, tmp_path):
     assert (steps > 0).all()
     assert steps.max() < 1.2 * steps.min()  # months differ in length, but there is no gap
     saved(display, tmp_path / "forecast.png")
-    ticks = [label.get_text() for label in ax.get_xticklabels()]
-    assert len(set(ticks)) == len(ticks) and max(map(len, ticks)) < 8
+    boxes = [label.get_window_extent() for label in ax.get_xticklabels()]
+    assert all(a.x1 < b.x0 for a, b in itertools.pairwise(boxes))  # no label runs into the next
 
 
 def test_other_quantities_are_handed_on(rng):
