@@ -20,6 +20,7 @@ SERIES = {
         "model": {"window": 104, "max_iter": 20},
     },
 }
+HELD_OUT = 20_000  # characters of the documentation
 
 
 def forecast_series(name, *, seed=0):
@@ -70,13 +71,15 @@ def forecast_series(name, *, seed=0):
     }  # fmt: skip
 
 
-def learn_text(n_characters=300_000, *, seed=0):
+def learn_text(n_characters=300_000, *, max_iter=12, seed=0):
     """Train a small character model on Python's documentation, and measure it on the end held out.
 
     Parameters
     ----------
     n_characters : int
         Of the text to learn from.
+    max_iter : int
+        Epochs.
     seed : int
 
     Returns
@@ -90,7 +93,8 @@ def learn_text(n_characters=300_000, *, seed=0):
     text = load_python_docs()
     # Characters that a split would leave unknown are replaced once, for everybody alike.
     text = "".join(c if c < "\x7f" else "?" for c in text)
-    learn, held = text[:n_characters], text[-20_000:]
+    text, held = text[:-HELD_OUT], text[-HELD_OUT:]
+    learn = text[:n_characters]
     known = set(learn)
     held = "".join(c if c in known else "?" for c in held)
     settings = {
@@ -99,7 +103,7 @@ def learn_text(n_characters=300_000, *, seed=0):
     }  # fmt: skip
     start = time.perf_counter()
     before = CharLSTM(**settings, max_iter=0).fit(learn).bits_per_char(held)
-    model = CharLSTM(**settings, max_iter=12, verbose=1).fit(learn)
+    model = CharLSTM(**settings, max_iter=max_iter, verbose=1).fit(learn)
     order = 5
     return {
         "before": before,
@@ -147,8 +151,9 @@ def run(picture):
 
 
 def _show_text(result):
-    print("\nPython's documentation, character by character: the last 20,000 characters held out,")
-    print(f"{result['seconds']:.1f} s\n  {'model':<28}bits per character")
+    print("\nPython's documentation, character by character: ", end="")
+    print(f"the last {HELD_OUT:,} characters held out, {result['seconds']:.1f} s")
+    print(f"  {'model':<28}bits per character")
     for name, key in (
         ("LSTM of 128 units, untrained", "before"),
         (f"{result['order']}-grams, counted", "counting"),

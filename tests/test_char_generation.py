@@ -66,9 +66,7 @@ class Twin:
         return np.array(out)
 
 
-GEOMETRIES = [  # H, E, n_layers
-    (6, 3, 2), (6, None, 1), (1, 1, 1), (17, 9, 3), (33, None, 2),
-]  # fmt: skip
+GEOMETRIES = [(6, 3, 2), (6, None, 1), (1, 1, 1), (17, 9, 3), (33, None, 2)]  # H, E, n_layers
 
 
 # --- the reference ----------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """Training of `CharLSTM` killed or interrupted at any moment ends as if nothing had happened."""
 
+import io
 import itertools
 import os
 import random
@@ -60,77 +61,61 @@ def stop_after(path, n_steps, held=None, **options):
 LONG = {"max_iter": 60}
 
 
-def child_train(path):
-    char_lstm(**LONG).fit(TEXT, HELD, checkpoint=path, checkpoint_steps=3)
+def child_killed(path, wheres):
+    """Train in a process that is killed, again and again; say after each which step the file holds.
 
-
-def child_killed_ten_times(path):
-    """Train in a process that is killed, ten times; say after each which step the file holds.
-
-    The processes are forks of this one, which has loaded the kernels: they train at once.
+    The processes are forks of this one, which has loaded the kernels: they train at once. `wheres`
+    names the calls in which they kill themselves in their fifth write; "-" is killed from outside,
+    at a random moment.
     """
     char_lstm(max_iter=1).fit(TEXT, HELD, checkpoint=f"{path}.first", checkpoint_steps=3)
     moments = random.Random(1)
-    for _ in range(10):
+    for where in wheres.split():
         pid = os.fork()
         if not pid:
             try:
-                child_train(path)
+                die_while_writing(where)
+                char_lstm(**LONG).fit(TEXT, HELD, checkpoint=path, checkpoint_steps=3)
             finally:
                 os._exit(1)
-        time.sleep(moments.uniform(0, 0.2))
-        os.kill(pid, signal.SIGKILL)
+        if where == "-":
+            time.sleep(moments.uniform(0, 0.2))
+            os.kill(pid, signal.SIGKILL)
         _, status = os.waitpid(pid, 0)
         assert os.WIFSIGNALED(status), "it was done already: make it longer"
         print(read_model(path)[2]["steps"] if os.path.exists(path) else -1)  # whole, or it raises
 
 
-def child_killed_while_writing(path, where):
-    """Die in the fifth write: half-way, before it is on disk, or before the rename."""
-    calls = itertools.count(1)
+def die_while_writing(where):
+    """Let this process die half-way through the data, before they are on disk, or not yet named."""
+    calls, real = itertools.count(1), getattr(os, where, None)
 
     def die(*_):
         if next(calls) == 5:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    if where == "write":
-        real_open = os.fdopen
+    class Halfway(io.FileIO):
+        def write(self, data):
+            super().write(data[: len(data) // 2])
+            die()
+            return super().write(data[len(data) // 2 :])
 
-        def fdopen(handle, mode):
-            file = real_open(handle, mode, buffering=0)
-            real_write = file.write
-
-            class Halfway:
-                fileno, flush = file.fileno, file.flush
-
-                def __enter__(self):
-                    return self
-
-                def __exit__(self, *_):
-                    file.close()
-
-                def write(self, data):
-                    real_write(data[: len(data) // 2])
-                    die()
-                    real_write(data[len(data) // 2 :])
-
-            return Halfway()
-
-        os.fdopen = fdopen
-    else:
-        real = getattr(os, where)
+    if where == "fdopen":
+        os.fdopen = Halfway
+    elif real:
         setattr(os, where, lambda *args: (die(), real(*args))[1])
-    child_train(path)
 
 
-def start_child(name, *args):
-    program = f"import sys; sys.path.insert(0, sys.argv[1]); import test_checkpoint as t; t.{name}"
-    return subprocess.Popen(
-        [sys.executable, "-c", f"{program}(*sys.argv[2:])", str(Path(__file__).parent), *args],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+def killed(path, wheres):
+    """Return what `child_killed` says."""
+    program = "import sys; sys.path.insert(0, sys.argv[1]); import test_checkpoint as t; "
+    program += "t.child_killed(*sys.argv[2:])"
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(Path(__file__).parent), str(path), wheres],
+        capture_output=True, text=True, timeout=200,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return [int(line) for line in done.stdout.split()]
 
 
 @pytest.fixture(scope="module")
@@ -139,10 +124,7 @@ def uninterrupted():
 
 
 def test_killed_at_ten_random_moments_it_ends_with_the_same_bits(tmp_path, uninterrupted):
-    child = start_child("child_killed_ten_times", str(tmp_path / "c"))
-    printed, errors = child.communicate(timeout=120)
-    assert child.returncode == 0, errors
-    steps = [int(line) for line in printed.split()]
+    steps = killed(tmp_path / "c", 10 * "- ")
     assert len(steps) == 10 and steps == sorted(steps) and len(set(steps)) > 5
     model = char_lstm(**LONG).fit(TEXT, HELD, checkpoint=tmp_path / "c")
     assert outcome(model) == uninterrupted
@@ -150,15 +132,11 @@ def test_killed_at_ten_random_moments_it_ends_with_the_same_bits(tmp_path, unint
 
 
 def test_killed_in_the_middle_of_a_write_the_last_file_is_whole(tmp_path, uninterrupted):
-    wheres = ("write", "fsync", "replace")
-    children = [start_child("child_killed_while_writing", str(tmp_path / w), w) for w in wheres]
-    for child, where in zip(children, wheres, strict=True):
-        _, errors = child.communicate(timeout=120)
-        assert child.returncode == -signal.SIGKILL, errors
-        # The first write comes before the first step; each calls fsync twice.
-        assert read_model(tmp_path / where)[2]["steps"] == (3 if where == "fsync" else 9)
-        model = char_lstm(**LONG).fit(TEXT, HELD, checkpoint=tmp_path / where)
-        assert outcome(model) == uninterrupted
+    # The first write of the first process comes before its first step; each calls fsync twice.
+    assert killed(tmp_path / "c", "fdopen replace fsync fdopen") == [9, 21, 27, 39]
+    assert len(list(tmp_path.glob(".c.*"))) == 4  # what they were writing
+    model = char_lstm(**LONG).fit(TEXT, HELD, checkpoint=tmp_path / "c")
+    assert outcome(model) == uninterrupted
 
 
 # --- interrupted ------------------------------------------------------------------------------
@@ -201,7 +179,7 @@ def test_ctrl_c_at_any_line_then_resumed_ends_with_the_same_bits(tmp_path, early
     with Interrupt() as lines:
         expected = outcome(char_lstm(**options).fit(TEXT, HELD))
     assert lines.count > 200
-    for n in range(1, lines.count + 1, 5):
+    for n in range(1, lines.count + 1, 11):
         with Interrupt(n):
             char_lstm(**options).fit(TEXT, HELD, checkpoint=path, checkpoint_steps=4)
         assert path.exists()
