@@ -319,23 +319,16 @@ def warmup(arguments):
     """Run `numlstm warmup`."""
     import time
 
-    from numlstm import CharLSTM, LSTMRegressor
+    from numlstm.estimators.warmup import compile_everything
     from numlstm.kernels._jit import CACHE_FOLDER
 
     if CACHE_FOLDER is None:
         raise OSError("there is no writable cache folder: set NUMBA_CACHE_DIR")
+    _say_if_cold()
     begin = time.perf_counter()
     with _one_at_a_time(CACHE_FOLDER):
         for dtype in arguments.dtype or ["float32"]:
-            X = [[[float(n + t)] for t in range(4)] for n in range(64)]
-            for solver in ("adam", "sgd"):
-                model = LSTMRegressor(
-                    40, 2, dropout=0.1, solver=solver, dtype=dtype, max_iter=1, batch_size=64
-                )
-                model.fit(X, range(64)).trace(X)
-            text = CharLSTM(16, 2, dtype=dtype, seq_length=8, batch_size=2, max_iter=1)
-            text.fit("to be, or not to be, that is the question", "to be").generate(3, top_k=2)
-            text.score("to be")
+            compile_everything(dtype)
     print(f"compiled in {time.perf_counter() - begin:.1f} s: {CACHE_FOLDER}")
 
 

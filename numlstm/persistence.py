@@ -47,7 +47,7 @@ def check_output(path, *others):
         raise OSError(f"{path} cannot be written: it is not a regular file")
     for other in filter(None, others):
         if os.path.realpath(path) == os.path.realpath(other):
-            raise ValueError(f"{path} is given twice, to read and to write or to write two things")
+            raise ValueError(f"{path} cannot be written: the command needs the same file otherwise")
     try:
         with tempfile.TemporaryFile(dir=path.parent):
             pass

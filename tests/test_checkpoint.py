@@ -58,7 +58,7 @@ def stop_after(path, n_steps, held=None, **options):
 
 # --- killed -----------------------------------------------------------------------------------
 
-LONG = {"max_iter": 60}
+LONG = {"max_iter": 30}
 
 
 def child_killed(path, wheres):
@@ -66,10 +66,12 @@ def child_killed(path, wheres):
 
     The processes are forks of this one, which has loaded the kernels: they train at once. `wheres`
     names the calls in which they kill themselves in their fifth write; "-" is killed from outside,
-    at a random moment.
+    at a random moment of about an epoch.
     """
-    char_lstm(max_iter=1).fit(TEXT, HELD, checkpoint=f"{path}.first", checkpoint_steps=3)
-    moments = random.Random(1)
+    for _ in range(2):  # once to load the kernels, once to see how long an epoch takes
+        start = time.perf_counter()
+        char_lstm(max_iter=1).fit(TEXT, HELD, checkpoint=f"{path}.first", checkpoint_steps=3)
+    moments, epoch = random.Random(1), time.perf_counter() - start
     for where in wheres.split():
         pid = os.fork()
         if not pid:
@@ -79,7 +81,7 @@ def child_killed(path, wheres):
             finally:
                 os._exit(1)
         if where == "-":
-            time.sleep(moments.uniform(0, 0.2))
+            time.sleep(moments.uniform(0, epoch))
             os.kill(pid, signal.SIGKILL)
         _, status = os.waitpid(pid, 0)
         assert os.WIFSIGNALED(status), "it was done already: make it longer"
@@ -125,7 +127,7 @@ def uninterrupted():
 
 def test_killed_at_ten_random_moments_it_ends_with_the_same_bits(tmp_path, uninterrupted):
     steps = killed(tmp_path / "c", 10 * "- ")
-    assert len(steps) == 10 and steps == sorted(steps) and len(set(steps)) > 5
+    assert len(steps) == 10 and steps == sorted(steps) and len(set(steps)) > 3
     model = char_lstm(**LONG).fit(TEXT, HELD, checkpoint=tmp_path / "c")
     assert outcome(model) == uninterrupted
     assert not (tmp_path / "c").exists()

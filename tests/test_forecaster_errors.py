@@ -101,7 +101,7 @@ BAD_X = {
     "three dimensions": (X[:, :, None], "X must have 2 dimensions, got 3"),
     "missing": (with_value(np.nan, (4, 1), (N, 2)), r"X must be finite.* NaN at index \(4, 1\)"),
     "infinity": (with_value(np.inf, (4, 1), (N, 2)), r"X must be finite.* infinity at index"),
-    "strings": (np.full((N, 2), "a"), "X must be an array of numbers: .*'a'"),
+    "strings": (np.full((N, 2), "a"), "X must be an array of numbers.*'a'"),
     "no column": (X[:, :0], r"X must have at least one feature, got 0"),
 }
 

@@ -147,7 +147,7 @@ BAD_Y = {
     "too short": (y[:-1], r"inconsistent numbers of samples: \[6, 5\]"),
     "too long": (np.r_[y, y], r"inconsistent numbers of samples: \[6, 12\]"),
     "empty": ([], r"inconsistent numbers of samples: \[6, 0\]"),
-    "strings": (list("abcdef"), "y must be an array of numbers: .*'a'"),
+    "strings": (list("abcdef"), "y must be an array of numbers.*'a'"),
     "no output": (np.ones((N, 0)), r"y must have shape.*none of them 0, got \(6, 0\)"),
     "four dimensions": (np.ones((N, T, 1, 1)), r"y must have shape.*got \(6, 5, 1, 1\)"),
     "steps": (steps[:, :-1], "y must have one target.*sequence 0 has 5 steps, but 4 targets"),

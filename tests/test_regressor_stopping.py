@@ -152,6 +152,23 @@ def test_a_diverging_fit_warns_and_keeps_finite_weights(X, y, dtype, early_stopp
     assert np.isfinite(model.loss_curve_).all()
 
 
+@pytest.mark.parametrize("solver", ITERATIVE)
+def test_a_last_step_to_infinity_is_taken_back(X, y, solver):
+    options = {"batch_size": 60, "dtype": "float32", "solver": solver}
+    model = regressor(learning_rate_init=1e300, max_iter=1, clip_norm=None, **options)
+    with pytest.warns(RuntimeWarning, match="infinite or NaN in epoch 1.*kept"):
+        model.fit(X, y)
+    assert np.array_equal(flat(model), flat(regressor(max_iter=0, **options).fit(X, y)))
+
+
+def test_a_step_to_predictions_beyond_float32_is_taken_back(X, y):
+    options = {"batch_size": 60, "dtype": "float32", "clip_norm": None, "early_stopping": True}
+    model = regressor(learning_rate_init=2e38, max_iter=1, **options)
+    with pytest.warns(RuntimeWarning, match="infinite or NaN in epoch 1.*kept"):
+        model.fit(X, y)
+    assert np.array_equal(flat(model), flat(regressor(max_iter=0, **options).fit(X, y)))
+
+
 @pytest.mark.parametrize("solver", SOLVERS)
 @pytest.mark.parametrize("moment", [1, 4])
 @pytest.mark.parametrize("value", [np.nan, np.inf])

@@ -56,7 +56,7 @@ def source_hash():
 
     Numba keys each entry by the CPU itself.
     """
-    digest = hashlib.sha256(f"{numba.__version__} {VECTOR_BYTES}".encode())
+    digest = hashlib.sha256(f"{numba.__version__} {VECTOR_BYTES} {config.BOUNDSCHECK}".encode())
     for path in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:16]

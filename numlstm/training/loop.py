@@ -103,6 +103,8 @@ def train(network, problem, settings, rng, history, validation_score=None, rate=
                 if loss is None or not np.isfinite(network.parameters).all():
                     return "diverged"
                 score = validation_score() if validation_score else None
+                if score == -np.inf:  # predictions overflow
+                    return "diverged"
                 history.record(network.parameters, loss, score)
                 history.n_steps = optimizer.t
                 bar.set_postfix_str(describe(loss, score), refresh=False)

@@ -1,0 +1,63 @@
+"""One small use of everything that is compiled, so that the cache then holds all of it."""
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from numlstm.estimators.char_lstm import CharLSTM
+from numlstm.estimators.classifier import LSTMClassifier
+from numlstm.estimators.forecaster import LSTMForecaster
+from numlstm.estimators.regressor import LSTMRegressor
+from numlstm.kernels import _threads
+from numlstm.nn.lstm import LSTM
+
+TEXT = "to be, or not to be, that is the question"
+
+
+def compile_everything(dtype):
+    """Compile every kernel for a dtype, for one thread and for several.
+
+    Parameters
+    ----------
+    dtype : {"float32", "float64"}
+    """
+    before = _threads.WORK_PER_THREAD
+    try:
+        for work in (before, 1):  # the second time the smallest task is spread over threads
+            _threads.WORK_PER_THREAD = work
+            _use_sequences(dtype)
+            _use_text(dtype)
+    finally:
+        _threads.WORK_PER_THREAD = before
+
+
+def _use_sequences(dtype):
+    quick = {"max_iter": 1, "batch_size": 2, "dtype": dtype, "random_state": 0}
+    X = [np.sin(np.arange(k, k + n))[:, None] for k, n in enumerate((5, 9, 7, 8))]
+    for options in (
+        {"solver": "adam", "n_layers": 2, "dropout": 0.1, "bidirectional": True},
+        {"solver": "sgd", "alpha": 0.1},
+        {"solver": "lbfgs"},
+    ):
+        LSTMRegressor(8, **quick | options).fit(X, X).trace(X)
+    table = np.stack([x[:5, 0] for x in X])
+    LSTMRegressor(8, **quick).fit(table, range(4)).predict_step(table[:, :1])
+    LSTMClassifier(8, **quick).fit(table, [0, 1, 0, 1]).predict(table)
+    LSTMForecaster(4, 2, hidden_size=8, **quick).fit(X[1]).predict()
+    lstm = LSTM(5, 8, dtype=dtype, random_state=0)
+    outputs, state = lstm.forward(table[:, None], lengths=[1] * 4)
+    lstm.backward(outputs, state)
+    lstm.step(table, state)
+
+
+def _use_text(dtype):
+    for size in (None, 4):
+        model = CharLSTM(
+            8, 2, embedding_size=size, seq_length=8, batch_size=2, max_iter=1, dtype=dtype,
+            dropout=0.1, random_state=0,
+        )  # fmt: skip
+        model.fit(TEXT, "to be").generate(3, prompt="to", top_k=2)
+        model.score("to be")
+        with tempfile.TemporaryDirectory() as folder:
+            model.save(Path(folder, "model"))
