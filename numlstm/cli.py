@@ -334,8 +334,9 @@ def warmup(arguments):
 
 def _explain(error, arguments):
     """Return the message of an error in one line, in the words of the command line."""
-    if isinstance(error, OSError) and error.filename and error.strerror:
-        return f"{os.fsdecode(error.filename)}: {error.strerror}"
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{os.fsdecode(error.filename)}: " if error.filename else ""
+        return where + error.strerror
     message = " ".join(str(error).split("\n")) or type(error).__name__
     name, _, rest = message.partition(" ")
     if name == "text" and name in arguments:

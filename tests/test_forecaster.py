@@ -170,14 +170,10 @@ def test_early_stopping_holds_out_the_last_windows(rng, solver):
 
 
 def test_a_diverging_fit_warns_and_forecasts_finite_values(wave):
-    one_step = {"max_iter": 1, "batch_size": 999, "dtype": "float32", "early_stopping": True}
-    for options in (
-        {"solver": "sgd", "learning_rate_init": 1e30},
-        {"solver": "sgd", "learning_rate_init": 1e30, "early_stopping": True},
-        # Finite weights, but predictions that are not.
-        {"solver": "adam", "learning_rate_init": 2e38, **one_step},
-    ):
-        model = quick(clip_norm=None, **options)
+    for early_stopping in (False, True):
+        model = quick(
+            solver="sgd", learning_rate_init=1e30, clip_norm=None, early_stopping=early_stopping
+        )
         with pytest.warns(RuntimeWarning, match="infinite or NaN") as record:
             model.fit(wave)
         assert record[0].filename == __file__

@@ -20,7 +20,7 @@ WIDTHS = ("16", "32", "64")
 # What a process of each width runs; the native width runs all the rest as well.
 CHOSEN = (
     "test_vector_widths.py::test_this_process_has_the_width_it_was_given",
-    "test_lstm_kernels.py",
+    "test_lstm_kernels.py::test_every_shape",
     "test_gradients.py::test_small",
     "test_gradients.py::test_more_units_than_one_vector_holds",
     "test_states.py::test_a_batch_is_its_rows_one_by_one",
