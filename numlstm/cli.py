@@ -123,6 +123,7 @@ def _add_forecast(commands):
         ("--window", None, "past values to read (default: a quarter of them, at most 48)"),
         ("--hidden-size", 16, "units"),
         ("--max-iter", 200, "epochs at most: passes over the series"),
+        ("--n-threads", 1, "threads to use; more pay for hundreds of units only"),
     )  # fmt: skip
     _numbers(parser, _seed, "SEED", ("--random-state", 0, "same seed, same forecast"))
     add("-o", "--output", metavar="CSV", help="file to write (default: print)")
@@ -265,6 +266,7 @@ def forecast(arguments):
     model = LSTMForecaster(
         window, horizon, hidden_size=arguments.hidden_size, learning_rate_init=1e-2,
         max_iter=arguments.max_iter, random_state=arguments.random_state, verbose=1,
+        n_threads=arguments.n_threads,
     )  # fmt: skip
     _say_if_cold()
     try:

@@ -46,6 +46,7 @@ ERRORS = {
     "sample model --top-p 1.5": "--top-p must be",
     "sample model --prompt ř": "--prompt holds the character 'ř' at position 0",
     FORECAST + "--window 0": "--window must be",
+    FORECAST + "--n-threads 0": "--n-threads must be",
     FORECAST + "--hidden-size 0": "--hidden-size must be",
     "forecast sales.csv --horizon 0": "--horizon must be",
     # Texts

@@ -15,8 +15,8 @@ def test_the_forecast_beats_the_baselines(name, seed):
     for baseline_rmse, baseline_mase in baselines:
         assert rmse < 0.8 * baseline_rmse
         assert mase < 0.8 * baseline_mase
-    horizon = demo.SERIES[name]["horizon"]
-    assert all(forecast.shape == (horizon,) for forecast in result["forecasts"].values())
+    shapes = {forecast.shape for forecast in result["forecasts"].values()}
+    assert shapes == {(demo.SERIES[name]["horizon"],)}
     assert len(result["history"]) + len(result["truth"]) == len(result["index"])
 
 
@@ -30,8 +30,9 @@ def test_the_scores_are_those_of_the_forecasts(monkeypatch):
     assert mase == pytest.approx(np.abs(errors).mean() / year)
 
 
-def test_a_little_text_teaches_a_little():
-    result = demo.learn_text(20_000, max_iter=3)
+def test_a_little_text_teaches_a_little(monkeypatch):
+    monkeypatch.setattr(demo, "HELD_OUT", 4000)
+    result = demo.learn_text(20_000, max_iter=2)
     assert 6 < result["before"] < 7  # about 95 characters, all equally probable
     assert result["after"] < result["before"] - 1
     assert 2 < result["counting"] < 4
@@ -72,6 +73,7 @@ def test_the_demo_prints_its_figures_and_writes_a_picture(monkeypatch, capsys, t
     for plan in demo.SERIES.values():
         monkeypatch.setitem(plan["model"], "max_iter", 1)
     small = demo.learn_text
+    monkeypatch.setattr(demo, "HELD_OUT", 2000)
     monkeypatch.setattr(demo, "learn_text", lambda: small(3000, max_iter=1))
     demo.run(tmp_path / "demo.png")
     printed = capsys.readouterr().out
