@@ -164,13 +164,12 @@ def test_a_terminal_that_lacks_a_character_gets_a_question_mark(here):
     text = "žlutý kůň 🐎 " * 40
     Path("text.txt").write_text(text, encoding="utf-8")
     assert main(["train", "text.txt", "-o", "m", "--max-iter", "1", *SMALL]) == 0
-    for encoding in ("ascii", "utf-8"):
-        run = subprocess.run(
-            [COMMAND, "sample", "m", "--n-chars", "99", "--prompt", "ů", "--random-state", "0"],
-            capture_output=True, env=os.environ | {"PYTHONIOENCODING": encoding},
-        )  # fmt: skip
-        assert (run.returncode, run.stderr) == (0, b"")
-        assert len(run.stdout.decode(encoding)) == 101
+    run = subprocess.run(
+        [COMMAND, "sample", "m", "--n-chars", "99", "--prompt", "ů", "--random-state", "0"],
+        capture_output=True, env=os.environ | {"PYTHONIOENCODING": "ascii"},
+    )  # fmt: skip
+    assert (run.returncode, run.stderr) == (0, b"")
+    assert len(run.stdout.decode("ascii")) == 101 and run.stdout.startswith(b"?")
 
 
 # Stopping and going on ------------------------------------------------------------------------
