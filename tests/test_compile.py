@@ -14,19 +14,18 @@ from numba import config
 from test_lstm_kernels import assert_identical, make_problem, run
 
 from numlstm import LSTMState
-from numlstm.kernels import _jit, _threads, layout, lstm, products, stepping
+from numlstm.kernels import _jit, _threads, bptt, layout, lstm, stepping
 
 dtypes = pytest.mark.parametrize("dtype", ["float32", "float64"])
 KERNELS = (
     lstm.lstm_forward_chunk,
-    lstm.lstm_backward_chunk,
-    lstm.lstm_weight_gradients_chunk,
-    products.rows_times_panels_chunk,
+    bptt.lstm_backward_chunk,
+    bptt.lstm_weight_gradients_chunk,
     layout.gather_sequences,
     layout.scatter_sequences,
     layout.pack_panels,
-    layout.unpack_panels,
-    layout.transpose_panels,
+    layout.unpack_panels_chunk,
+    layout.transpose_panels_chunk,
     stepping.step_layers,
 )
 

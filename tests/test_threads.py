@@ -31,7 +31,11 @@ SHAPES = [  # (N, T, D, H), options
 ]
 # The kernels of a forward and a backward pass. A worker of the first two owns rows of the batch.
 ROW_KERNELS = {"lstm_forward_chunk", "lstm_backward_chunk"}
-KERNELS = ROW_KERNELS | {"lstm_weight_gradients_chunk", "rows_times_panels_chunk"}
+KERNELS = ROW_KERNELS | {
+    "lstm_weight_gradients_chunk",
+    "transpose_panels_chunk",
+    "unpack_panels_chunk",
+}
 
 
 def start_child(name, **environment):

@@ -173,6 +173,29 @@ def store(typingctx, array, position, vector):
     return sig, codegen
 
 
+def make_copy(count):
+    """Return an intrinsic that copies `count` elements at once.
+
+    A loop cannot: the compiler must take it that each store may change what is loaded next.
+    """
+
+    @intrinsic
+    def copy(typingctx, source, s, target, d):
+        sig = types.void(source, types.int64, target, types.int64)
+
+        def codegen(context, builder, sig, args):
+            vector = ir.VectorType(llvm_vector(sig.args[0].dtype).element, count)
+            value = load_vector(
+                builder, element_pointer(context, builder, sig.args[0], *args[:2]), vector
+            )
+            store_vector(builder, value, element_pointer(context, builder, sig.args[2], *args[2:]))
+            return context.get_dummy_value()
+
+        return sig, codegen
+
+    return copy
+
+
 @intrinsic
 def splat(typingctx, array, value):
     """Return a vector of the array's dtype with one value in every lane."""
@@ -227,57 +250,59 @@ def maximum(typingctx, a, b):
     return sig, codegen
 
 
-def _reduction(name, start):
-    @intrinsic
-    def reduce(typingctx, x):
-        sig = x.dtype(x)
+def _combine_halves(builder, vector, combine):
+    """Emit one scalar from all lanes: halves are combined until one lane is left.
 
-        def codegen(context, builder, sig, args):
-            vector = llvm_vector(sig.args[0].dtype)
-            letter = "f64" if isinstance(vector.element, ir.DoubleType) else "f32"
-            first = [] if start is None else [ir.Constant(vector.element, start)]
-            kinds = [vector.element] * len(first) + [vector]
-            function = cgutils.get_or_insert_function(
-                builder.module,
-                ir.FunctionType(vector.element, kinds),
-                f"llvm.vector.reduce.{name}.v{vector.count}{letter}",
+    The order is fixed, and short: a sum in lane order is a chain of 16 additions.
+    """
+    while vector.type.count > 1:
+        half = vector.type.count // 2
+        undef = ir.Constant(vector.type, ir.Undefined)
+        low, high = (
+            builder.shuffle_vector(
+                vector, undef, ir.Constant(ir.VectorType(INT32, half), list(lanes_taken))
             )
-            return builder.call(function, [*first, *args])
-
-        return sig, codegen
-
-    return reduce
-
-
-reduce_add = _reduction("fadd", 0.0)
-reduce_max = _reduction("fmax", None)
+            for lanes_taken in (range(half), range(half, 2 * half))
+        )
+        vector = combine(low, high)
+    return builder.extract_element(vector, ir.Constant(INT32, 0))
 
 
 @intrinsic
-def round_half_even(typingctx, x):
-    """Return the nearest whole numbers, as floats."""
-    sig = x(x)
+def reduce_add(typingctx, x):
+    """Return the sum of the lanes."""
+    sig = x.dtype(x)
 
     def codegen(context, builder, sig, args):
-        vector = llvm_vector(sig.return_type.dtype)
-        return builder.call(declare(builder, "llvm.rint", vector, 1), args)
+        return _combine_halves(builder, args[0], builder.fadd)
 
     return sig, codegen
 
 
 @intrinsic
-def exp2_int(typingctx, x):
-    """Return 2**x for a vector of whole numbers, by writing the exponent bits."""
+def reduce_max(typingctx, x):
+    """Return the largest lane."""
+    sig = x.dtype(x)
+
+    def codegen(context, builder, sig, args):
+        def larger(a, b):
+            return builder.select(builder.fcmp_unordered(">", a, b), a, b)
+
+        return _combine_halves(builder, args[0], larger)
+
+    return sig, codegen
+
+
+@intrinsic
+def exponent_from_low_bits(typingctx, x):
+    """Return the vector whose exponent bits are the lowest bits of x, and whose mantissa is 0."""
     sig = x(x)
 
     def codegen(context, builder, sig, args):
         vector = llvm_vector(sig.return_type.dtype)
         wide = isinstance(vector.element, ir.DoubleType)
         ints = ir.VectorType(INT64 if wide else INT32, vector.count)
-        # Through 32 bits: AVX2 has no conversion from double to 64-bit integers.
-        n = builder.fptosi(args[0], ir.VectorType(INT32, vector.count))
-        n = builder.sext(n, ints) if wide else n
-        n = builder.add(n, constant(ints, 1023 if wide else 127))
-        return builder.bitcast(builder.shl(n, constant(ints, 52 if wide else 23)), vector)
+        bits = builder.bitcast(args[0], ints)
+        return builder.bitcast(builder.shl(bits, constant(ints, 52 if wide else 23)), vector)
 
     return sig, codegen

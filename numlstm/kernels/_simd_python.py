@@ -29,6 +29,15 @@ def store(array, position, vector):
     array.reshape(-1)[position : position + lanes(array)] = vector
 
 
+def make_copy(count):
+    """Return a function that copies `count` elements at once."""
+
+    def copy(source, s, target, d):
+        target.reshape(-1)[d : d + count] = source.reshape(-1)[s : s + count]
+
+    return copy
+
+
 def splat(array, value):
     """Return a vector of the array's dtype with one value in every lane."""
     return np.full(lanes(array), value, array.dtype)
@@ -59,14 +68,10 @@ def reduce_max(x):
     return x.max()
 
 
-def round_half_even(x):
-    """Return the nearest whole numbers, as floats."""
-    return np.rint(x)
-
-
-def exp2_int(x):
-    """Return 2**x for a vector of whole numbers; 1 where x is NaN."""
-    return np.ldexp(np.ones_like(x), np.nan_to_num(x).astype(np.int32))
+def exponent_from_low_bits(x):
+    """Return the vector whose exponent bits are the lowest bits of x, and whose mantissa is 0."""
+    kind, shift = (np.uint64, 52) if is_double(x) else (np.uint32, 23)
+    return (x.view(kind) << kind(shift)).view(x.dtype)
 
 
 def _add_product(C, c, c_row, rows, width, A, a, a_row, a_k, B, b, b_k, K):

@@ -16,6 +16,7 @@ import numba
 import numpy as np
 from llvmlite import ir
 from numba import config, prange, types
+from numba._dispatcher import compute_fingerprint
 from numba.core import cgutils
 from numba.extending import intrinsic
 
@@ -132,14 +133,19 @@ _addresses = {}
 
 
 def address_of(chunk, args):
-    """Return the machine address of a chunk kernel compiled for these arguments."""
-    kinds = tuple(numba.typeof(a) for a in (*args, 0, 0))
-    address = _addresses.get((chunk, kinds))
+    """Return the machine address of a chunk kernel compiled for these arguments.
+
+    The arguments' types are told by the fingerprint that Numba's own dispatcher uses: `typeof`
+    takes 4 us an array, 100 us for a forward pass.
+    """
+    key = chunk, compute_fingerprint(args)
+    address = _addresses.get(key)
     if address is None:
+        kinds = tuple(numba.typeof(a) for a in (*args, 0, 0))
         chunk.compile(kinds)
         compiled = chunk.overloads[kinds]
         address = compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name)
-        _addresses[chunk, kinds] = address
+        _addresses[key] = address
     return address
 
 

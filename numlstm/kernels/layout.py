@@ -1,6 +1,8 @@
 """Moves between the batch-first arrays of users and the time-major arrays of the kernels."""
 
 from numlstm.kernels._jit import kernel
+from numlstm.kernels.simd import never_inline
+from numlstm.kernels.vectors import copy_vectors
 
 
 @kernel
@@ -29,21 +31,24 @@ def scatter_sequences(rows, order, active, X):
 
 
 @kernel
-def transpose_panels(panels, first, count, out):
+def transpose_panels_chunk(panels, first, count, out, worker, n_workers):
     """Write rows first .. first + count of packed weights as the panels of their transpose.
 
     panels (P, G, K, wide) or, for a dense layer, (Q, 1, K, wide); out (ceil(count / wide), P * G *
-    wide, wide), padded with zeros.
+    wide, wide), padded with zeros. Block by block, each of wide x wide.
     """
+    never_inline()
     P, G, _, wide = panels.shape
-    for q in range(out.shape[0]):
-        for p in range(P):
-            for g in range(G):
-                for col in range(wide):
-                    row = (p * G + g) * wide + col
-                    for j in range(wide):
-                        k = q * wide + j
-                        out[q, row, j] = panels[p, g, first + k, col] if k < count else 0.0
+    for u in range(worker, out.shape[0] * P, n_workers):
+        q, p = u // P, u % P
+        rows = min(wide, count - q * wide)
+        for g in range(G):
+            at = (p * G + g) * wide
+            for col in range(wide):
+                for j in range(rows):
+                    out[q, at + col, j] = panels[p, g, first + q * wide + j, col]
+                for j in range(rows, wide):
+                    out[q, at + col, j] = 0.0
 
 
 @kernel
@@ -61,16 +66,18 @@ def pack_panels(rows, panels):
 
 
 @kernel
-def unpack_panels(panels, rows):
-    """Write panels (P, 2, K, 2 * VL) as weights (K, 4H) with gates i, f, g, o."""
+def unpack_panels_chunk(panels, rows, worker, n_workers):
+    """Write its share of panels (P, 2, K, 2 * VL) as weights (K, 4H) with gates i, f, g, o."""
+    never_inline()
     P, _, K, wide = panels.shape
     VL, H = wide // 2, rows.shape[1] // 4
-    for k in range(K):
+    flat, out = panels.reshape(-1), rows.reshape(-1)
+    for k in range(K * worker // n_workers, K * (worker + 1) // n_workers):
         for gate in range(4):
             for p in range(P):
-                for j in range(min(VL, H - p * VL)):
-                    value = panels[p, gate // 2, k, gate % 2 * VL + j]
-                    rows[k, gate * H + p * VL + j] = value
+                source = ((2 * p + gate // 2) * K + k) * wide + gate % 2 * VL
+                target = (4 * k + gate) * H + p * VL
+                copy_vectors(flat, source, out, target, min(VL, H - p * VL))
 
 
 @kernel

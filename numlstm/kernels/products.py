@@ -10,16 +10,25 @@ from typing import NamedTuple
 import numpy as np
 
 from numlstm.kernels._jit import helper, kernel
-from numlstm.kernels.simd import TILE_ROWS, lanes, make_tile_blocks, never_inline
+from numlstm.kernels.simd import (
+    TILE_ROWS,
+    lanes,
+    load,
+    make_copy,
+    make_tile_blocks,
+    never_inline,
+    splat,
+    store,
+)
 
 tile_full = make_tile_blocks(TILE_ROWS, 1)
 tile_4 = make_tile_blocks(4, 1)
 tile_2 = make_tile_blocks(2, 1)
 tile_1 = make_tile_blocks(1, 1)
-tile_1x2 = make_tile_blocks(1, 2)
+copy_tile_row = make_copy(TILE_ROWS)
 
 SUPER_ROWS = 8 * TILE_ROWS  # rows that stay in L2 while every panel of the weights passes by
-RUN = 256  # rows of a gradient's sum per pass: RUN x 2 vectors stay in L1
+RUN = 512  # rows of a gradient's sum per pass: RUN x 2 vectors stay in L1
 
 
 class Rows(NamedTuple):
@@ -96,28 +105,37 @@ def rows_times_panels_chunk(A, a_block, K, panels, init, active, C, worker, n_wo
 
 
 @helper
-def pack_columns(A, a, row, n, count, packed, at):
-    """Copy A[n, count] into tiles of TILE_ROWS columns: (tiles, RUN, TILE_ROWS) from `at` on.
+def pack_columns(A, a, row, n, count, packed, first):
+    """Copy A[n, count] to columns first .. first + count of tiles (tiles, RUN, TILE_ROWS).
 
     A column of a wide matrix touches a new page at every row; a packed tile is read in order.
     """
-    for tile in range(count // TILE_ROWS):
-        source, target = a + tile * TILE_ROWS, at + tile * RUN * TILE_ROWS
+    head = min(count, -first % TILE_ROWS)
+    whole = (count - head) // TILE_ROWS
+    pack_single_columns(A, a, row, n, 0, head, packed, first)
+    for tile in range(whole):
+        source = a + head + tile * TILE_ROWS
+        target = (first + head + tile * TILE_ROWS) * RUN
         for m in range(n):
-            for r in range(TILE_ROWS):
-                packed[target + m * TILE_ROWS + r] = A[source + m * row + r]
-    whole = count - count % TILE_ROWS
-    source, target = a + whole, at + whole * RUN
-    for m in range(n):
-        for r in range(count - whole):
-            packed[target + m * TILE_ROWS + r] = A[source + m * row + r]
+            copy_tile_row(A, source + m * row, packed, target + m * TILE_ROWS)
+    pack_single_columns(A, a, row, n, head + whole * TILE_ROWS, count, packed, first)
 
 
 @helper
-def outer_product(packed, at, count, B, b, b_k, n, C, c):
-    """C[count, 2 * VL] += A[n, count].T @ B[n, 2 * VL] with A's columns packed in tiles."""
+def pack_single_columns(A, a, row, n, start, stop, packed, first):
+    """Copy columns start .. stop of A[n, :], none of them a whole tile, to their tiles."""
+    for column in range(start, stop):
+        tile, place = (first + column) // TILE_ROWS, (first + column) % TILE_ROWS
+        target = tile * TILE_ROWS * RUN + place
+        for m in range(n):
+            packed[target + m * TILE_ROWS] = A[a + m * row + column]
+
+
+@helper
+def outer_product(packed, count, B, b, b_k, n, C, c):
+    """C[count, 2 * VL] += A[n, count].T @ B[n, 2 * VL] with A's columns packed in tiles at 0."""
     never_inline()
-    wide, K = 2 * lanes(C), TILE_ROWS
+    wide, K, at = 2 * lanes(C), TILE_ROWS, 0
     while count >= TILE_ROWS:
         tile_full(C, c, wide, packed, at, 1, K, 0, B, b, b_k, n, 1, C, c, wide)
         at, c, count = at + RUN * TILE_ROWS, c + TILE_ROWS * wide, count - TILE_ROWS
@@ -137,25 +155,29 @@ def packed_size(count):
     return -(-count // TILE_ROWS) * TILE_ROWS * RUN
 
 
-@kernel
-def row_sums_chunk(B, active, sums, worker, n_workers):
-    """Add B's active rows to this worker's share of `sums` (n,). B is a `Rows` of n columns."""
-    never_inline()
-    wide = 2 * lanes(sums)
-    ones = np.ones(1, sums.dtype)
-    T = active.shape[0] - 1
-    for u in range(worker, sums.shape[0] // wide, n_workers):
-        for t in range(T):
-            b = B.start + t * B.step + u * wide
-            tile_1(sums, u * wide, 0, ones, 0, 0, 0, 0, B.data, b, B.row, active[t], 1,
-                   sums, u * wide, 0)  # fmt: skip
+@helper
+def add_row_sums(B, b, row, n, sums, at):
+    """sums[at:] += B[n, 2 * VL] summed over rows: in four parts, in one order."""
+    VL = lanes(sums)
+    for half in range(0, 2 * VL, VL):
+        s0, s1 = load(sums, at + half), splat(sums, 0.0)
+        s2, s3 = splat(sums, 0.0), splat(sums, 0.0)
+        left = n % 4
+        for m in range(0, n - left, 4):
+            place = b + half + m * row
+            s0, s1 = s0 + load(B, place), s1 + load(B, place + row)
+            s2, s3 = s2 + load(B, place + 2 * row), s3 + load(B, place + 3 * row)
+        for m in range(n - left, n):
+            s0 = s0 + load(B, b + half + m * row)
+        store(sums, at + half, (s0 + s1) + (s2 + s3))
 
 
 @kernel
-def outer_products_chunk(A, B, active, panels, worker, n_workers):
+def outer_products_chunk(A, B, active, panels, sums, worker, n_workers):
     """Add A.T @ B over all active rows to this worker's share of the panels.
 
-    A and B are `Rows`; panels (Q, K, 2 * VL), K the columns of A.
+    A and B are `Rows`; panels (Q, K, 2 * VL), K the columns of A; sums (Q * 2 * VL,), to which
+    the sums of B over the rows are added, or (0,).
     """
     never_inline()
     Q, K, wide = panels.shape
@@ -168,6 +190,8 @@ def outer_products_chunk(A, B, active, panels, worker, n_workers):
             n, b = min(RUN, rows - m), B.start + t * B.step + m * B.row
             pack_columns(A.data, A.start + t * A.step + m * A.row, A.row, n, K, packed, 0)
             for q in range(worker, Q, n_workers):
-                c = q * K * wide
-                outer_product(packed, 0, K, B.data, b + q * wide, B.row, n, panels, c)
+                at = b + q * wide
+                outer_product(packed, K, B.data, at, B.row, n, panels, q * K * wide)
+                if sums.size:
+                    add_row_sums(B.data, at, B.row, n, sums, q * wide)
         t = stop

@@ -7,7 +7,8 @@ meeting of threads costs as much.
 import numpy as np
 
 from numlstm.kernels._jit import helper, kernel
-from numlstm.kernels.lstm import Lookup, cell_forward, look_up, preactivations
+from numlstm.kernels.cell import cell_forward
+from numlstm.kernels.lstm import Lookup, look_up, preactivations
 from numlstm.kernels.products import Rows
 from numlstm.kernels.simd import TILE_ROWS, lanes, never_inline
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from numlstm.kernels._threads import launch
 from numlstm.kernels.generation import Model, Scratch
-from numlstm.kernels.layout import pack_panels, transpose_panels, unpack_panels
+from numlstm.kernels.layout import pack_panels
 from numlstm.kernels.lstm import Lookup
 from numlstm.kernels.products import Rows, outer_products_chunk, rows_times_panels_chunk
 from numlstm.kernels.softmax import (
@@ -19,7 +19,15 @@ from numlstm.nn.lstm import LSTM
 from numlstm.nn.memory import Workspace, aligned_zeros
 from numlstm.nn.rows import Batch, full_length, time_major
 from numlstm.nn.stack import LSTMStack
-from numlstm.nn.weights import LSTMWeights, initial_weights, pack, round_up, unpack
+from numlstm.nn.weights import (
+    LSTMWeights,
+    initial_weights,
+    pack,
+    round_up,
+    transpose,
+    unpack,
+    unpack_rows,
+)
 
 
 def array_shapes(n_tokens, hidden_size, embedding_size, n_layers, **_):
@@ -131,9 +139,9 @@ class CharNetwork:
         active, e = full_length(self.n_tokens, 1), self.embedding_size
         d_rows = Rows(d_table.reshape(-1), 0, 0, self.wide)
         x, work = Rows(self._embedding.reshape(-1), 0, 0, e), d_table.size * e
-        launch(outer_products_chunk, x, d_rows, active, self._d_input, work=work)
-        transposed = workspace.take("input.T", -(-e // wide), self.wide, wide)
-        transpose_panels(self._input[:, None], 0, e, transposed)
+        no_sums = np.empty(0, self.dtype)
+        launch(outer_products_chunk, x, d_rows, active, self._d_input, no_sums, work=work)
+        transposed = transpose(workspace, "input.T", self._input[:, None], 0, e)
         d_embedding = workspace.take("embedding.d", self.n_tokens, round_up(e, wide))
         zeros = Rows(workspace.zeros("embedding.0", d_embedding.shape[1]), 0, 0, 0)
         launch(
@@ -234,7 +242,7 @@ class CharNetwork:
         panels, head, inputs, embedding = self._views(self.parameters if flat is None else flat)
         pairs, rows, wide = self._input_shape
         Wx = np.empty((rows, 4 * self.stack.hidden_size), self.dtype)
-        unpack_panels(inputs.reshape(pairs // 2, 2, rows, wide), Wx)
+        unpack_rows(inputs.reshape(pairs // 2, 2, rows, wide), Wx)
         out = {}
         for k, layer in enumerate(panels):
             w = unpack(layer)

@@ -5,15 +5,9 @@ import math
 import numpy as np
 
 from numlstm.kernels._threads import launch
-from numlstm.kernels.layout import transpose_panels
-from numlstm.kernels.products import (
-    Rows,
-    outer_products_chunk,
-    row_sums_chunk,
-    rows_times_panels_chunk,
-)
+from numlstm.kernels.products import Rows, outer_products_chunk, rows_times_panels_chunk
 from numlstm.nn.rows import time_major
-from numlstm.nn.weights import round_up, vector_lanes
+from numlstm.nn.weights import round_up, transpose, vector_lanes
 
 
 class Dense:
@@ -76,11 +70,9 @@ class Dense:
         panels, _ = self.views(flat)
         d_panels, d_bias = self.views(grads)
         d_rows, work = time_major(d_out), d_out.size * self.n_inputs
-        launch(outer_products_chunk, x, d_rows, active, d_panels, work=work)
-        launch(row_sums_chunk, d_rows, active, d_bias, work=d_out.size)
-        n = -(-self.n_inputs // self.pair)
-        transposed = workspace.take("dense.T", n, self.width, self.pair)
-        transpose_panels(panels[:, None], 0, self.n_inputs, transposed)
+        launch(outer_products_chunk, x, d_rows, active, d_panels, d_bias, work=work)
+        transposed = transpose(workspace, "dense.T", panels[:, None], 0, self.n_inputs)
+        n = len(transposed)
         dx = workspace.take("dense.dx", T, B, n * self.pair)
         zeros = Rows(workspace.zeros("dense.zeros", n * self.pair), 0, 0, 0)
         launch(

@@ -15,7 +15,7 @@ from numlstm.data.validation import (
 )
 from numlstm.kernels.layout import gather_sequences, scatter_sequences
 from numlstm.kernels.stepping import step_layers
-from numlstm.nn.memory import Workspace, aligned_zeros
+from numlstm.nn.memory import Workspace, aligned_empty, aligned_zeros
 from numlstm.nn.rows import Batch, batch_first, sort_by_length, time_major
 from numlstm.nn.stack import LSTMStack
 from numlstm.nn.state import load_state, read_state
@@ -202,7 +202,7 @@ class LSTM(StoredWeights):
         first = load_state(stack.states(workspace, "first", N), state, "state", order, H)
         last = stack.states(workspace, "last", N)
         width = stack.width
-        outputs = np.empty((N, T, width), self.dtype)
+        outputs = aligned_empty((N, T, width), self.dtype)
         batch = Batch(x, active)
         if lengths is None:
             target = batch_first(outputs, width)
@@ -262,11 +262,17 @@ class LSTM(StoredWeights):
             self.hidden_size,
         )
         self._kept = None  # the gates are about to be overwritten
-        flat = aligned_zeros(self._parameters.shape, self.dtype)
-        grads = stack.layout.views(flat)
-        dX_rows = stack.backward(self._panels, kept, target, carry, grads, workspace, want_dX=True)
-        dX = np.empty((N, T, self.input_size), self.dtype)
-        scatter_sequences(dX_rows, order, active, dX)
+        grads = stack.layout.views(workspace.zeros("gradient", self._parameters.size))
+        dX, D = aligned_empty((N, T, self.input_size), self.dtype), self.input_size
+        width = stack.padded_inputs(D)
+        straight = active[T - 1] == N and width == D
+        rows = batch_first(dX, D)
+        if not straight:
+            padded = workspace.take("dX", T, N, width)
+            rows = time_major(padded)
+        stack.backward(self._panels, kept, target, carry, grads, workspace, rows)
+        if not straight:
+            scatter_sequences(padded, order, active, dX)
         return LSTMGradients(
             [unpack(g) for g in grads], dX, read_state(carry, order, self.hidden_size)
         )

@@ -8,19 +8,18 @@ from typing import NamedTuple
 import numpy as np
 
 from numlstm.kernels._threads import launch
-from numlstm.kernels.dropout import dropout_chunk
-from numlstm.kernels.layout import transpose_panels
-from numlstm.kernels.lstm import (
-    Carry,
-    Lookup,
-    Tape,
+from numlstm.kernels.bptt import (
+    Transposed,
     lstm_backward_chunk,
-    lstm_forward_chunk,
     lstm_weight_gradients_chunk,
 )
-from numlstm.kernels.products import Rows, rows_times_panels_chunk
+from numlstm.kernels.dropout import dropout_chunk
+from numlstm.kernels.lstm import Carry, Lookup, Tape, lstm_forward_chunk
+from numlstm.kernels.products import Rows
 from numlstm.nn.rows import Batch, time_major
-from numlstm.nn.weights import PanelLayout, round_up, vector_lanes
+from numlstm.nn.weights import PanelLayout, round_up, transpose, vector_lanes
+
+FEW_INPUTS = 8  # up to so many, dX is dot products and not a product of padded panels
 
 
 class Kept(NamedTuple):
@@ -131,7 +130,7 @@ class LSTMStack:
                 dropout_chunk, seed, threshold, 1 / (1 - rate), rows, self.width, work=8 * rows.size
             )
 
-    def backward(self, panels, kept, d_outputs, carry, grads, workspace, *, want_dX=False):
+    def backward(self, panels, kept, d_outputs, carry, grads, workspace, dX=None):
         """Run every layer backwards.
 
         Parameters
@@ -145,39 +144,41 @@ class LSTMStack:
         grads : list of Panels
             Added to.
         workspace : Workspace
-        want_dX : bool
-
-        Returns
-        -------
-        array or None
-            dX, (T, B, >= input_size), time-major.
+        dX : Rows, optional
+            Where the gradient of the inputs goes; rows of `padded_inputs` elements.
         """
         T, B = kept.batch.shape
         d_out = d_outputs or self._nothing
         for layer in range(self.n_layers - 1, -1, -1):
-            n_inputs = panels[layer * self.n_directions].n_inputs
-            dX = None
-            if layer > 0 or want_dX:
-                dX = workspace.take(f"dX{layer}", T, B, round_up(n_inputs, 2 * self.lanes))
+            d_in, rows = dX or self._nothing, None
+            if layer > 0:
+                width = self.padded_inputs(panels[layer * self.n_directions].n_inputs)
+                rows = workspace.take(f"dX{layer}", T, B, width)
+                d_in = time_major(rows)
             for d in range(self.n_directions):
                 k = layer * self.n_directions + d
                 place = d_out._replace(start=d_out.start + d * self.hidden_size)
-                self._backward_layer(
-                    panels[k], kept, k, place, carry[k], grads[k], workspace, dX, d
-                )
+                self._backward_layer(panels[k], kept, k, place, carry[k], grads[k], workspace, d_in)
             if layer > 0:
-                self._drop(dX, layer - 1, kept.dropout)
-                d_out = time_major(dX)
-        return dX
+                self._drop(rows, layer - 1, kept.dropout)
+                d_out = d_in
 
-    def _backward_layer(self, panels, kept, k, d_out, carry, grads, workspace, dX, reverse):
-        active, tape = kept.batch.active, kept.tapes[k]
+    def padded_inputs(self, n_inputs):
+        """Return the elements that a row of gradients of inputs takes."""
+        return n_inputs if n_inputs <= FEW_INPUTS else round_up(n_inputs, 2 * self.lanes)
+
+    def _backward_layer(self, panels, kept, k, d_out, carry, grads, workspace, dX):
+        active, tape, reverse = kept.batch.active, kept.tapes[k], k % self.n_directions
         T, B = kept.batch.shape
-        work = T * B * self._products(panels)
-        Wh_T = self._transposed(workspace, "Wh_T", panels, panels.n_inputs, panels.n_units)
+        work, n_inputs = T * B * self._products(panels), panels.n_inputs
+        columns = n_inputs if dX.data.size and n_inputs > FEW_INPUTS else 0
+        transposed = Transposed(
+            transpose(workspace, "Wh_T", panels.weights, n_inputs, panels.n_units),
+            transpose(workspace, "Wx_T", panels.weights, 0, columns),
+        )
         launch(
             lstm_backward_chunk,
-            Wh_T, panels.n_units, d_out, active, reverse, tape, carry, work=work, at_most=B,
+            panels, transposed, d_out, active, reverse, tape, carry, dX, work=work, at_most=B,
         )  # fmt: skip
         # Read forwards, the state before step t lies at row t of the tape; backwards, at t + 1.
         h_before = time_major(tape.h, reverse * B * self.Hp)
@@ -185,20 +186,3 @@ class LSTMStack:
             lstm_weight_gradients_chunk,
             kept.inputs[k // self.n_directions], h_before, active, tape.gates, grads, work=work,
         )  # fmt: skip
-        if dX is not None:
-            W = 4 * self.lanes
-            Wx_T = self._transposed(workspace, "Wx_T", panels, 0, panels.n_inputs)
-            d_gates = Rows(tape.gates.reshape(-1), 0, B * W, W)
-            target = time_major(dX)
-            zeros = Rows(workspace.zeros("zeros", dX.shape[2]), 0, 0, 0)
-            launch(
-                rows_times_panels_chunk,
-                d_gates, T * B * W, W, Wx_T, target if reverse else zeros, active, target,
-                work=dX.size * 4 * self.Hp,
-            )  # fmt: skip
-
-    def _transposed(self, workspace, name, panels, first, count):
-        P, _, _, wide = panels.weights.shape
-        out = workspace.take(name, -(-count // wide), 2 * P * wide, wide)
-        transpose_panels(panels.weights, first, count, out)
-        return out

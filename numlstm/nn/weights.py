@@ -6,8 +6,15 @@ from typing import NamedTuple
 import numpy as np
 
 from numlstm.kernels._jit import VECTOR_BYTES
-from numlstm.kernels.layout import pack_panels, unpack_panels
+from numlstm.kernels._threads import launch
+from numlstm.kernels.layout import (
+    pack_panels,
+    transpose_panels_chunk,
+    unpack_panels_chunk,
+)
 from numlstm.kernels.lstm import Panels
+
+MOVE_COST = 8  # of an element that changes its place, in multiply-adds
 
 
 class LSTMWeights(NamedTuple):
@@ -118,14 +125,30 @@ def pack(weights, panels):
     bias[...] = halves
 
 
+def unpack_rows(panels, rows):
+    """Write packed panels (P, 2, K, 2 * VL) as rows (K, 4H)."""
+    launch(unpack_panels_chunk, panels, rows, work=panels.size * MOVE_COST)
+
+
 def unpack(panels):
     """Return packed panels as Wx, Wh, b, in arrays of their own."""
     H, D = panels.n_units, panels.n_inputs
     rows = np.empty((D + H, 4 * H), panels.weights.dtype)
-    unpack_panels(panels.weights, rows)
+    unpack_rows(panels.weights, rows)
     b = np.empty((1, 4 * H), panels.weights.dtype)
-    unpack_panels(np.ascontiguousarray(_bias_panels(panels)), b)
+    unpack_rows(np.ascontiguousarray(_bias_panels(panels)), b)
     return LSTMWeights(rows[:D], rows[D:], b[0])
+
+
+def transpose(workspace, name, panels, first, count):
+    """Return the transpose of rows first .. first + count of packed weights, in panels.
+
+    panels (P, G, K, wide); returns (ceil(count / wide), P * G * wide, wide).
+    """
+    P, G, _, wide = panels.shape
+    out = workspace.take(name, -(-count // wide), P * G * wide, wide)
+    launch(transpose_panels_chunk, panels, first, count, out, work=out.size * MOVE_COST)
+    return out
 
 
 def _bias_panels(panels):
