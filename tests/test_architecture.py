@@ -31,10 +31,11 @@ TOP = {"numlstm", "cli", "demo", "__main__"}
 
 # Inside the ground floor, from the bottom up; private modules and `simd` lie below all of them.
 KERNEL_LEVELS = (
-    {"activations", "layout", "products", "dropout", "optimizers"},
-    {"lstm", "softmax"},
-    {"losses", "stepping"},
-    {"generation"},
+    {"activations", "dropout", "optimizers", "products", "team", "vectors"},
+    {"cell", "layout", "softmax"},
+    {"lstm"},
+    {"bptt", "losses", "stepping"},
+    {"generation", "one_sequence"},
 )
 
 
@@ -237,7 +238,7 @@ UPWARD = [
     ("numlstm.kernels.lstm", "import numlstm"),
     ("numlstm.kernels.lstm", "import numlstm.kernels"),
     ("numlstm.kernels._jit", "from numlstm.kernels import lstm"),
-    ("numlstm.kernels.layout", "from . import products"),
+    ("numlstm.kernels.products", "from . import layout"),
     ("numlstm.data.windows", "from numlstm.kernels.layout import pad"),
     ("numlstm.datasets", "from numlstm.nn import weights"),
     ("numlstm.nn.lstm", "def f():\n    from numlstm.training import loop"),

@@ -19,6 +19,8 @@ import pytest
 from test_lstm_kernels import assert_identical, make_problem, run
 
 from numlstm.kernels import _threads
+from numlstm.nn import stack
+from numlstm.nn.weights import vector_lanes
 
 SHAPES = [  # (N, T, D, H), options
     ((1, 3, 2, 3), {"dtype": "float32"}),
@@ -27,15 +29,15 @@ SHAPES = [  # (N, T, D, H), options
     ((5, 6, 1, 33), {"dtype": "float64", "n_layers": 2, "lengths": "rising"}),
     ((13, 4, 33, 16), {"dtype": "float32", "bidirectional": True, "lengths": "mixed"}),
     ((64, 12, 9, 40), {"dtype": "float64", "n_layers": 3, "bidirectional": True}),
+    ((1, 9, 12, 150), {"dtype": "float32", "n_layers": 2}),
+    ((1, 70, 5, 90), {"dtype": "float64", "bidirectional": True}),
     ((150, 7, 20, 65), {"dtype": "float32", "lengths": "one long", "state": False}),
 ]
-# The kernels of a forward and a backward pass. A worker of the first two owns rows of the batch.
-ROW_KERNELS = {"lstm_forward_chunk", "lstm_backward_chunk"}
-KERNELS = ROW_KERNELS | {
-    "lstm_weight_gradients_chunk",
-    "transpose_panels_chunk",
-    "unpack_panels_chunk",
-}
+# The kernels of a forward and a backward pass. A worker of the passes owns rows of the batch, or,
+# where there is one row, pairs of panels of its units.
+PASSES = {"lstm_forward_chunk", "lstm_backward_chunk"}
+ROW_PASSES = {"lstm_forward_row_chunk", "lstm_backward_row_chunk"}
+OTHERS = {"lstm_weight_gradients_chunk", "transpose_panels_chunk", "unpack_panels_chunk"}
 
 
 def start_child(name, **environment):
@@ -59,6 +61,8 @@ class Spy:
     def __init__(self, work_per_thread=1):
         self.seen, self._start = [], _threads.start
         _threads.WORK_PER_THREAD, _threads.start = work_per_thread, self.start
+        if work_per_thread == 1:
+            stack.WEIGHTS_PER_WORKER = 1
         self._names = {}
         self._address_of, _threads.address_of = _threads.address_of, self.address_of
 
@@ -74,6 +78,16 @@ class Spy:
     def take(self):
         seen, self.seen = self.seen, []
         return seen
+
+
+def expected_launches(p, n):
+    """Return the kernels, with their number of workers, that run on n threads."""
+    passes, shares = PASSES, len(p.X)
+    if len(p.X) == 1:
+        pair = 2 * vector_lanes(p.lstm.dtype)
+        passes, shares = ROW_PASSES, -(-p.lstm.hidden_size // pair)
+    expected = {(name, min(n, shares)) for name in passes} | {(name, n) for name in OTHERS}
+    return {(name, k) for name, k in expected if k > 1}
 
 
 class use_threads:
@@ -105,9 +119,7 @@ def child_any_number():
                 with limit(n):
                     assert _threads.available_threads() == n
                     assert_identical(run(p), serial)
-                seen, n_rows = set(spy.take()), min(n, len(p.X))
-                expected = {(name, n_rows if name in ROW_KERNELS else n) for name in KERNELS}
-                assert seen == {(name, k) for name, k in expected if k > 1}
+                assert set(spy.take()) == expected_launches(p, n)
         assert _threads.available_threads() == numba.get_num_threads() == 4
 
 
@@ -146,7 +158,11 @@ def child_small_calls():
     run(make_problem(4, 3, 2, 3))
     assert spy.take() == []
     run(make_problem(64, 40, 64, 64, dtype="float32"))
-    assert {name for name, _ in spy.take()} == KERNELS
+    assert {name for name, _ in spy.take()} == PASSES | {"lstm_weight_gradients_chunk"}
+    run(make_problem(1, 300, 4, 40, dtype="float32"))
+    assert not {name for name, _ in spy.take()} & ROW_PASSES
+    run(make_problem(1, 20, 4, 300, dtype="float32"))
+    assert {name for name, _ in spy.take()} > ROW_PASSES
 
 
 def test_small_calls_stay_on_one_thread_and_large_ones_do_not():
@@ -228,7 +244,7 @@ def child_two_python_threads():
     assert len(finished) == len(problems)
     assert numba.threading_layer() == os.environ["NUMBA_THREADING_LAYER"]
     assert busy.refused > 0  # Some calls found the pool taken and ran on their own thread;
-    assert {name for name, _ in spy.take()} == KERNELS  # others had it.
+    assert {name for name, _ in spy.take()} == PASSES | OTHERS  # others had it.
 
 
 @pytest.mark.parametrize("layer", ["omp", "workqueue"])

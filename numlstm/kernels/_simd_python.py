@@ -120,3 +120,18 @@ def make_tile_blocks(rows, halves):
                 )
 
     return tile_blocks
+
+
+def make_tile_row(pairs):
+    """Return the product of `_tiles_llvm.make_tile_row` as a plain function."""
+
+    def tile_row(init, i, i_four, A, a, a_block, K, n_blocks, B, b, b_pair, C, c, c_four):
+        width = 2 * lanes(C)
+        for pair in range(pairs):
+            at = c + pair // 2 * c_four + pair % 2 * width
+            _start(init, i + pair // 2 * i_four + pair % 2 * width, 0, C, at, 0, 1, width)
+            for n in range(n_blocks):
+                weights = b + pair * b_pair + n * K * width
+                _add_product(C, at, 0, 1, width, A, a + n * a_block, 0, 1, B, weights, width, K)
+
+    return tile_row

@@ -26,14 +26,17 @@ class Tile:
     def number(self, value):
         return ir.Constant(INT64, value)
 
-    def places(self, base, row, half):
-        """Return a pointer for each cell; `half` is the stride between pairs of vectors."""
+    def places(self, base, row, four=None):
+        """Return a pointer for each cell.
+
+        Vectors lie side by side; with `four`, by fours, which are so many elements apart.
+        """
         b = self.builder
+        four = self.number(4 * self.vector.count) if four is None else four
 
         def place(r, v):
-            offset = b.mul(self.number(r), row)
-            offset = b.add(offset, b.mul(self.number(v // 2), half))
-            return b.gep(base, [b.add(offset, self.number(v % 2 * self.vector.count))])
+            offset = b.add(b.mul(self.number(r), row), b.mul(self.number(v // 4), four))
+            return b.gep(base, [b.add(offset, self.number(v % 4 * self.vector.count))])
 
         return {cell: place(*cell) for cell in self.cells}
 
@@ -117,12 +120,12 @@ def make_tile_pair(rows, halves):
             tile = Tile(builder, llvm_vector(sig.args[14].dtype), rows, halves)
             pair = tile.number(2 * tile.vector.count)
             one = tile.number(1)
-            values = tile.load(tile.places(at(0), i_row, pair))
+            values = tile.load(tile.places(at(0), i_row))
             weights = at(11)
             values = tile.product(values, at(3), x_row, one, weights, pair, b_half, D)
             weights = builder.gep(weights, [builder.mul(D, pair)])
             values = tile.product(values, at(7), s_row, one, weights, pair, b_half, H)
-            tile.store(values, tile.places(at(14), c_row, pair))
+            tile.store(values, tile.places(at(14), c_row))
             return context.get_dummy_value()
 
         return sig, codegen
@@ -160,11 +163,52 @@ def make_tile_blocks(rows, halves):
                 b = builder.gep(b_base, [builder.mul(number, b_block)])
                 return tile.product(inside, a, a_row, a_k, b, b_k, pair, K)
 
-            values = tile.load(tile.places(at(0), i_row, pair))
+            values = tile.load(tile.places(at(0), i_row))
             values = tile.loop(n_blocks, values, block)
-            tile.store(values, tile.places(at(13), c_row, pair))
+            tile.store(values, tile.places(at(13), c_row))
             return context.get_dummy_value()
 
         return sig, codegen
 
     return tile_blocks
+
+
+def make_tile_row(pairs):
+    """Return an intrinsic: the product of one row with `pairs` panels of two vectors at once.
+
+    C = init + sum over n of a_n[K] @ B_n[K, 2 * VL] in each panel. a_n lies `a_block` elements
+    after a_{n-1}, B_n follows B_{n-1} directly, `b_pair` is the stride from panel to panel of B.
+    Panels lie side by side in init and C by twos, then `i_four` and `c_four` elements apart.
+
+    One row has no other rows to hide the latency of its additions; several panels do.
+    """
+
+    @intrinsic
+    def tile_row(ctx, init, i, i_four, A, a, a_block, K, n_blocks, B, b, b_pair, C, c, c_four):
+        n = types.int64
+        sig = types.void(init, n, n, A, n, n, n, n, B, n, n, C, n, n)
+
+        def codegen(context, builder, sig, args):
+            def at(k):
+                return element_pointer(context, builder, sig.args[k], args[k], args[k + 1])
+
+            i_four, a_block, K, n_blocks, b_pair, c_four = (args[k] for k in (2, 5, 6, 7, 10, 13))
+            tile = Tile(builder, llvm_vector(sig.args[11].dtype), 1, pairs)
+            zero, one = tile.number(0), tile.number(1)
+            wide = tile.number(2 * tile.vector.count)
+            a_base, b_base = at(3), at(8)
+            b_block = builder.mul(K, wide)
+
+            def block(number, inside):
+                a = builder.gep(a_base, [builder.mul(number, a_block)])
+                b = builder.gep(b_base, [builder.mul(number, b_block)])
+                return tile.product(inside, a, zero, one, b, wide, b_pair, K)
+
+            values = tile.load(tile.places(at(0), zero, i_four))
+            values = tile.loop(n_blocks, values, block)
+            tile.store(values, tile.places(at(11), zero, c_four))
+            return context.get_dummy_value()
+
+        return sig, codegen
+
+    return tile_row

@@ -6,7 +6,7 @@ import numpy as np
 
 from numlstm.kernels._jit import helper, kernel
 from numlstm.kernels.lstm import Lookup
-from numlstm.kernels.products import panel_rows
+from numlstm.kernels.products import panel_rows, row_times_panels
 from numlstm.kernels.simd import never_inline
 from numlstm.kernels.softmax import exponentials
 from numlstm.kernels.stepping import step_layer
@@ -37,7 +37,7 @@ class Model(NamedTuple):
 
 
 class Scratch(NamedTuple):
-    """State and room to work: h (n_layers, 2, B, Hp), c (n_layers, B, Hp), gates (1, 1, B, W)."""
+    """State and room to work: h (n_layers, 2, B, Hp), c (n_layers, B, Hp), gates (2, 1, B, W)."""
 
     h: np.ndarray
     c: np.ndarray
@@ -66,6 +66,11 @@ def write_logits(model, s, phase):
     n_layers, _, B, Hp = s.h.shape
     Q, K, wide = model.panels.shape
     top = (2 * n_layers - 2 + phase) * B * Hp
+    if B == 1:
+        row_times_panels(
+            model.bias, 0, wide, s.h, top, 0, K, 1, model.panels, 0, s.logits, 0, Q
+        )  # fmt: skip
+        return
     for q in range(Q):
         panel_rows(
             model.bias, q * wide, 0, s.h, top, Hp, 0, K, 1, model.panels, q * K * wide,

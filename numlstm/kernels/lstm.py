@@ -130,13 +130,12 @@ def preactivations(
 @helper
 def look_up(lookup, t, B, p, gates, g, n, block, worker, n_workers):
     """Copy the table's row of each token, its part of one panel, to the gates of this step."""
-    VL = lanes(gates)
-    wide = lookup.table.shape[1]
-    W = 4 * VL
+    wide, W = lookup.table.shape[1], 4 * lanes(gates)
+    table, flat = lookup.table.reshape(-1), gates.reshape(-1)
     for first in range(worker * block, n, n_workers * block):
         for r in range(first, min(first + block, n)):
             row = lookup.tokens[t * B + r] * wide + p * W
-            copy_vectors(lookup.table, row, gates, g + r * W, W)
+            copy_vectors(table, row, flat, g + r * W, W)
 
 
 @helper

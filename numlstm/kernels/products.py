@@ -16,6 +16,7 @@ from numlstm.kernels.simd import (
     load,
     make_copy,
     make_tile_blocks,
+    make_tile_row,
     never_inline,
     splat,
     store,
@@ -25,6 +26,7 @@ tile_full = make_tile_blocks(TILE_ROWS, 1)
 tile_4 = make_tile_blocks(4, 1)
 tile_2 = make_tile_blocks(2, 1)
 tile_1 = make_tile_blocks(1, 1)
+row_4, row_2, row_1 = make_tile_row(4), make_tile_row(2), make_tile_row(1)
 copy_tile_row = make_copy(TILE_ROWS)
 
 SUPER_ROWS = 8 * TILE_ROWS  # rows that stay in L2 while every panel of the weights passes by
@@ -57,6 +59,34 @@ def panel_rows(init, i, i_row, A, a, a_row, a_block, K, n_blocks, B, b, C, c, c_
         i, a, c, rows = i + 2 * i_row, a + 2 * a_row, c + 2 * c_row, rows - 2
     if rows == 1:
         tile_1(init, i, i_row, A, a, a_row, 1, a_block, B, b, wide, K, n_blocks, C, c, c_row)
+
+
+@helper
+def row_times_panels(init, i, i_panel, A, a, a_block, K, n_blocks, B, b, C, c, count):
+    """C = init + sum over blocks of one row of A @ B, for `count` panels of B and C.
+
+    Panels follow each other; `i_panel` is their stride in init, or 0 for one start for all, which
+    then holds two panels.
+    """
+    wide = 2 * lanes(C)
+    block, q = n_blocks * K * wide, 0
+    while count - q >= 4:
+        row_4(init, i, 2 * i_panel, A, a, a_block, K, n_blocks, B, b, block, C, c, 2 * wide)
+        i, b, c, q = i + 4 * i_panel, b + 4 * block, c + 4 * wide, q + 4
+    if count - q >= 2:
+        row_2(init, i, 2 * i_panel, A, a, a_block, K, n_blocks, B, b, block, C, c, 2 * wide)
+        i, b, c, q = i + 2 * i_panel, b + 2 * block, c + 2 * wide, q + 2
+    if count - q == 1:
+        row_1(init, i, 2 * i_panel, A, a, a_block, K, n_blocks, B, b, block, C, c, 2 * wide)
+
+
+@helper
+def row_times_gates(init, i, i_panel, a, at, K, B, b, b_half, gates, g, g_panel, count):
+    """Gates = init + one row of `a` @ B: the gates of one or two panels of units."""
+    if count == 2:
+        row_4(init, i, i_panel, a, at, 0, K, 1, B, b, b_half, gates, g, g_panel)
+    else:
+        row_2(init, i, i_panel, a, at, 0, K, 1, B, b, b_half, gates, g, g_panel)
 
 
 @helper

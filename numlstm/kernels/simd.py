@@ -29,6 +29,7 @@ if config.DISABLE_JIT:
         make_copy,
         make_tile_blocks,
         make_tile_pair,
+        make_tile_row,
         maximum,
         never_inline,
         reduce_add,
@@ -52,7 +53,7 @@ else:
         splat,
         store,
     )
-    from numlstm.kernels._tiles_llvm import make_tile_blocks, make_tile_pair
+    from numlstm.kernels._tiles_llvm import make_tile_blocks, make_tile_pair, make_tile_row
 
 __all__ = [
     "TILE_ROWS",
@@ -66,6 +67,7 @@ __all__ = [
     "make_copy",
     "make_tile_blocks",
     "make_tile_pair",
+    "make_tile_row",
     "maximum",
     "never_inline",
     "reduce_add",

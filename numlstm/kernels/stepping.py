@@ -9,8 +9,9 @@ import numpy as np
 from numlstm.kernels._jit import helper, kernel
 from numlstm.kernels.cell import cell_forward
 from numlstm.kernels.lstm import Lookup, look_up, preactivations
-from numlstm.kernels.products import Rows
-from numlstm.kernels.simd import TILE_ROWS, lanes, never_inline
+from numlstm.kernels.products import Rows, row_times_gates
+from numlstm.kernels.simd import lanes, never_inline
+from numlstm.kernels.vectors import copy_vectors
 
 
 @helper
@@ -20,6 +21,9 @@ def step_layer(parameters, place, H, lookup, x, at, row, h, prev, after, c, c_at
     `place` holds where weights and bias begin in `parameters`, and the number of inputs D; with D
     of 0 the input is looked up. Inputs of row r lie at ``x[at + r * row]``; h (.., B, Hp).
     """
+    if h.shape[2] == 1:
+        step_row(parameters, place, H, lookup, x, at, h, prev, after, c, c_at, gates)
+        return
     w0, b0, D = place
     B, Hp = h.shape[2], h.shape[3]
     W, VL = gates.shape[3], lanes(gates)
@@ -27,16 +31,38 @@ def step_layer(parameters, place, H, lookup, x, at, row, h, prev, after, c, c_at
     for p in range(Hp // VL):
         init, i, i_row = parameters, b0 + p * W, 0
         if D == 0:
-            look_up(lookup, 0, B, p, gates, 0, B, TILE_ROWS, 0, 1)
+            look_up(lookup, 0, B, p, gates, 0, B, B, 0, 1)
             init, i, i_row = gates.reshape(-1), 0, W
         preactivations(
             rows, at, D, flat, prev, H, parameters, w0 + p * (D + H) * W, init, i, i_row,
-            gates, 0, B, TILE_ROWS, 0, 1,
+            gates, 0, B, B, 0, 1,
         )  # fmt: skip
         for r in range(B):
             unit = r * Hp + p * VL
             cell = c_at + unit
             cell_forward(gates, r * W, c, cell, cell, h, after + unit)
+
+
+@helper
+def step_row(parameters, place, H, lookup, x, at, h, prev, after, c, c_at, gates):
+    """Advance one layer for one row: two panels of units at once."""
+    w0, b0, D = place
+    W, VL = gates.shape[3], lanes(gates)
+    P, size, flat = h.shape[3] // VL, (D + H) * W // 2, gates.reshape(-1)
+    for p in range(0, P, 2):
+        n, w = min(2, P - p), w0 + 2 * p * size
+        if D == 0:
+            row = np.int64(lookup.tokens[0]) * lookup.table.shape[1] + p * W
+            copy_vectors(lookup.table.reshape(-1), row, flat, 0, n * W)
+        else:
+            row_times_gates(
+                parameters, b0 + p * W, W, x, at, D, parameters, w, size, gates, 0, W, n
+            )
+        w += D * W // 2
+        row_times_gates(flat, 0, W, h, prev, H, parameters, w, size, gates, 0, W, n)
+        for k in range(n):
+            unit = (p + k) * VL
+            cell_forward(gates, k * W, c, c_at + unit, c_at + unit, h, after + unit)
 
 
 @helper
@@ -64,7 +90,7 @@ def step_layers(parameters, layers, x, state_h, state_c, h, c, gates, new_h, new
     x : array, (B, D)
     state_h, state_c : array, (n_layers, B, H)
         State before the step.
-    h, c, gates : array, (n_layers, 2, B, Hp), (n_layers, B, Hp), (1, 1, B, W)
+    h, c, gates : array, (n_layers, 2, B, Hp), (n_layers, B, Hp), (2, 1, B, W)
         Room to work. The padding of h and c is zero and stays so.
     new_h, new_c : array, (n_layers, B, H)
         Written: the state after the step.

@@ -228,7 +228,7 @@ class CharNetwork:
         return Scratch(
             aligned_zeros((n, 2, n_rows, Hp), self.dtype),
             aligned_zeros((n, n_rows, Hp), self.dtype),
-            aligned_zeros((1, 1, n_rows, W), self.dtype),
+            aligned_zeros((2, 1, n_rows, W), self.dtype),
             logits,
             np.zeros(n_rows, np.int32),
         )

@@ -336,7 +336,7 @@ class LSTM(StoredWeights):
         room = getattr(self._local, "room", None)
         if room is None or room[0].shape[2] != n_rows:
             n, Hp, W = self.n_layers, self._stack.Hp, 4 * self._stack.lanes
-            shapes = ((n, 2, n_rows, Hp), (n, n_rows, Hp), (1, 1, n_rows, W))
+            shapes = ((n, 2, n_rows, Hp), (n, n_rows, Hp), (2, 1, n_rows, W))
             room = self._local.room = [aligned_zeros(shape, self.dtype) for shape in shapes]
         return room
 

@@ -15,10 +15,14 @@ from numlstm.kernels.bptt import (
 )
 from numlstm.kernels.dropout import dropout_chunk
 from numlstm.kernels.lstm import Carry, Lookup, Tape, lstm_forward_chunk
+from numlstm.kernels.one_sequence import lstm_backward_row_chunk, lstm_forward_row_chunk
 from numlstm.kernels.products import Rows
+from numlstm.kernels.team import new_team
 from numlstm.nn.rows import Batch, time_major
 from numlstm.nn.weights import PanelLayout, round_up, transpose, vector_lanes
 
+RING_STEPS = 64  # of a single row, whose inputs are multiplied for so many steps at once
+WEIGHTS_PER_WORKER = 60_000  # fewer are not worth a meeting of threads at every step
 FEW_INPUTS = 8  # up to so many, dX is dot products and not a product of padded panels
 
 
@@ -60,12 +64,12 @@ class LSTMStack:
         return (panels.n_inputs + panels.n_units + 64) * 4 * self.Hp
 
     def _tape(self, workspace, k, T, B, keep):
-        P, S = self.Hp // self.lanes, T if keep else 1
+        P, S = self.Hp // self.lanes, T if keep else (1 if B > 1 else min(T, RING_STEPS))
         name = f"tape{k}" if keep else "ring"
         return Tape(
             workspace.take(name + ".gates", P, S, B, 4 * self.lanes),
-            workspace.take(name + ".c", S + 1 if keep else 1, B, self.Hp),
-            workspace.take(name + ".h", S + 1 if keep else 2, B, self.Hp),
+            workspace.take(name + ".c", T + 1 if keep else 1, B, self.Hp),
+            workspace.take(name + ".h", T + 1 if keep else 2, B, self.Hp),
         )
 
     def forward(
@@ -106,16 +110,25 @@ class LSTMStack:
                 tape = self._tape(workspace, k, T, B, keep)
                 tapes.append(tape)
                 place = out._replace(start=out.start + d * self.hidden_size)
-                launch(
-                    lstm_forward_chunk,
+                arguments = (
                     x, self._lookup(batch, layer), panels[k], first[k], batch.active, d, tape,
                     last[k], place,
-                    work=T * B * self._products(panels[k]), at_most=B,
                 )  # fmt: skip
+                self._launch(lstm_forward_chunk, lstm_forward_row_chunk, arguments, T, B, panels[k])
             if not top:
                 self._drop(between, layer, dropout)
                 x = out
         return Kept(batch, inputs, tapes, dropout) if keep else None
+
+    def _launch(self, chunk, row_chunk, arguments, T, B, panels):
+        """Run a pass whose workers share rows, or the units of a single row."""
+        work = T * B * self._products(panels)
+        if B > 1:
+            launch(chunk, *arguments, work=work, at_most=B)
+        else:
+            shares = max(1, self.hidden_size * 4 * self.Hp // WEIGHTS_PER_WORKER)
+            shares = min(shares, self.Hq // (2 * self.lanes))
+            launch(row_chunk, *arguments, new_team(), work=work, at_most=shares)
 
     def _lookup(self, batch, layer):
         return batch.lookup if batch.lookup is not None and layer == 0 else self._no_lookup
@@ -176,10 +189,8 @@ class LSTMStack:
             transpose(workspace, "Wh_T", panels.weights, n_inputs, panels.n_units),
             transpose(workspace, "Wx_T", panels.weights, 0, columns),
         )
-        launch(
-            lstm_backward_chunk,
-            panels, transposed, d_out, active, reverse, tape, carry, dX, work=work, at_most=B,
-        )  # fmt: skip
+        arguments = panels, transposed, d_out, active, reverse, tape, carry, dX
+        self._launch(lstm_backward_chunk, lstm_backward_row_chunk, arguments, T, B, panels)
         # Read forwards, the state before step t lies at row t of the tape; backwards, at t + 1.
         h_before = time_major(tape.h, reverse * B * self.Hp)
         launch(

@@ -1,0 +1,166 @@
+"""One layer over a batch of one row: every weight is read at every step, and used once.
+
+So the time is that of bringing the weights to the core. Workers own panels, that is units, and meet
+after every step: each keeps its share of the weights in its own cache. The inputs are multiplied
+before the steps, for many steps at once, so that the steps read the recurrent weights alone. Sums
+keep the order of `numlstm.kernels.lstm`, and the results their bits.
+
+Arrays are those of `lstm`, with B = 1. In inference the gates are a ring of S < T steps.
+"""
+
+import numpy as np
+
+from numlstm.kernels._jit import helper, kernel
+from numlstm.kernels.bptt import input_gradients
+from numlstm.kernels.cell import cell_backward, cell_forward
+from numlstm.kernels.products import Rows, panel_rows, row_times_gates, row_times_panels
+from numlstm.kernels.simd import lanes, never_inline
+from numlstm.kernels.team import join, meet
+from numlstm.kernels.vectors import add_vectors, copy_vectors
+
+
+@helper
+def own_pairs(count, worker, n_workers):
+    """Return the first and the last + 1 of a worker's share of `count` pairs of panels."""
+    return count * worker // n_workers, count * (worker + 1) // n_workers
+
+
+@helper
+def input_products(x, lookup, panels, gates, low, steps, first, stop):
+    """Gates = b + x Wx of panels first .. stop at times low .. low + steps, from slot 0 on."""
+    _, S, _, W = gates.shape
+    wide, D = W // 2, panels.n_inputs
+    size, bias = (D + panels.n_units) * wide, panels.bias.reshape(-1)
+    for p in range(first, stop):
+        if lookup.tokens.size:
+            table, flat = lookup.table.reshape(-1), gates.reshape(-1)
+            for k in range(steps):
+                row = lookup.tokens[low + k] * lookup.table.shape[1] + p * W
+                copy_vectors(table, row, flat, (p * S + k) * W, W)
+        else:
+            for k in range(2):
+                panel_rows(
+                    bias, p * W + k * wide, 0, x.data, x.start + low * x.step, x.step, 0, D, 1,
+                    panels.weights, (2 * p + k) * size, gates, p * S * W + k * wide, W, steps,
+                )  # fmt: skip
+
+
+@helper
+def length_of(active):
+    """Return the number of time steps of the only sequence."""
+    T = active.shape[0] - 1
+    while active[T - 1] == 0:
+        T -= 1
+    return T
+
+
+@kernel
+def lstm_forward_row_chunk(
+    x, lookup, panels, first, active, reverse, tape, last, outputs, team, worker, n_workers
+):
+    """Run all time steps of one sequence, this worker's units.
+
+    Parameters
+    ----------
+    x, lookup, panels, first, active, reverse, tape, last, outputs
+        As of `lstm_forward_chunk`.
+    team : array of int64
+        Of `new_team`.
+    worker, n_workers : int
+    """
+    never_inline()
+    n_workers = join(team, worker, n_workers)
+    if n_workers == 0:
+        return
+    worker = worker if n_workers > 1 else 0
+    gates, c, h = tape
+    P, S, _, W = gates.shape
+    T, Hp, VL = length_of(active), h.shape[2], lanes(gates)
+    D, H, wide = panels.n_inputs, panels.n_units, W // 2
+    size = (D + H) * wide
+    begin, end = own_pairs((P + 1) // 2, worker, n_workers)
+    begin, end = 2 * begin, min(P, 2 * end)
+    u, count = begin * VL, (end - begin) * VL
+    wanted = max(0, min(H - u, count)) if outputs.data.size else 0
+    h_flat, c_flat = h.reshape(-1), c.reshape(-1)
+    start = (T - 1 + reverse if reverse else 0) % h.shape[0]
+    copy_vectors(first.h.reshape(-1), u, h_flat, start * Hp + u, count)
+    start = (T - 1 + reverse if reverse else 0) % c.shape[0]
+    copy_vectors(first.c.reshape(-1), u, c_flat, start * Hp + u, count)
+    meet(team, n_workers)
+    h_next = c_next = 0
+    for done in range(0, T, S):
+        steps = min(S, T - done)
+        low = T - done - steps if reverse else done
+        input_products(x, lookup, panels, gates, low, steps, begin, end)
+        for s in range(steps):
+            t = low + (steps - 1 - s if reverse else s)
+            h_prev, h_next = (
+                (t + reverse) % h.shape[0] * Hp, (t + 1 - reverse) % h.shape[0] * Hp
+            )  # fmt: skip
+            c_prev, c_next = (
+                (t + reverse) % c.shape[0] * Hp, (t + 1 - reverse) % c.shape[0] * Hp
+            )  # fmt: skip
+            for p in range(begin, end, 2):
+                g, n = (p * S + t - low) * W, min(2, end - p)
+                row_times_gates(
+                    gates, g, S * W, h, h_prev, H, panels.weights, 2 * p * size + D * wide, size,
+                    gates, g, S * W, n,
+                )  # fmt: skip
+                for k in range(n):
+                    at = (p + k) * VL
+                    cell_forward(gates, g + k * S * W, c, c_prev + at, c_next + at, h, h_next + at)
+            at = outputs.start + t * outputs.step + u
+            copy_vectors(h_flat, h_next + u, outputs.data, at, wanted)
+            meet(team, n_workers)
+    copy_vectors(h_flat, h_next + u, last.h.reshape(-1), u, count)
+    copy_vectors(c_flat, c_next + u, last.c.reshape(-1), u, count)
+
+
+@kernel
+def lstm_backward_row_chunk(
+    panels, transposed, d_outputs, active, reverse, tape, carry, dX, team, worker, n_workers
+):
+    """Run back through all time steps of one sequence, this worker's units.
+
+    Parameters
+    ----------
+    panels, transposed, d_outputs, active, reverse, tape, carry, dX
+        As of `lstm_backward_chunk`.
+    team : array of int64
+        Of `new_team`.
+    worker, n_workers : int
+    """
+    never_inline()
+    n_workers = join(team, worker, n_workers)
+    if n_workers == 0:
+        return
+    worker = worker if n_workers > 1 else 0
+    gates, c = tape.gates, tape.c
+    P, T, _, W = gates.shape
+    Hp, VL, wide = c.shape[2], lanes(gates), W // 2
+    dh, dc, zeros = carry.h, carry.c, np.zeros(W, gates.dtype)
+    begin, end = own_pairs(transposed.Wh.shape[0], worker, n_workers)
+    u, dh_flat = 2 * begin * VL, dh.reshape(-1)
+    wanted = max(0, min(panels.n_units, 2 * end * VL) - u) if d_outputs.data.size else 0
+    n_steps = length_of(active)
+    for s in range(n_steps):
+        t = s if reverse else n_steps - 1 - s
+        prev, this = (t + reverse) * Hp, (t + 1 - reverse) * Hp
+        at = d_outputs.start + t * d_outputs.step + u
+        add_vectors(d_outputs.data, at, dh_flat, u, wanted)
+        for p in range(2 * begin, min(P, 2 * end)):
+            k = p * VL
+            cell_backward(gates, (p * T + t) * W, c, prev + k, this + k, dh, k, dc, k)
+        meet(team, n_workers)
+        row_times_panels(
+            zeros, 0, 0, gates, t * W, T * W, W, P, transposed.Wh, begin * P * W * wide,
+            dh, begin * wide, end - begin,
+        )  # fmt: skip
+    if dX.data.size:
+        steps = gates.reshape(P, 1, T, W)
+        target = Rows(dX.data, dX.start, 0, dX.step)
+        block = -(-n_steps // n_workers)
+        input_gradients(
+            panels, transposed.Wx, steps, 0, n_steps, target, reverse, block, worker, n_workers
+        )
