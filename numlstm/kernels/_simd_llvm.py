@@ -250,6 +250,17 @@ def maximum(typingctx, a, b):
     return sig, codegen
 
 
+@intrinsic
+def sqrt(typingctx, x):
+    """Return the square root, lane by lane."""
+    sig = x(x)
+
+    def codegen(context, builder, sig, args):
+        return builder.call(declare(builder, "llvm.sqrt", args[0].type, 1), args)
+
+    return sig, codegen
+
+
 def _combine_halves(builder, vector, combine):
     """Emit one scalar from all lanes: halves are combined until one lane is left.
 

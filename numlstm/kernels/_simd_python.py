@@ -58,6 +58,11 @@ def maximum(a, b):
     return np.maximum(a, b)
 
 
+def sqrt(x):
+    """Return the square root, lane by lane."""
+    return np.sqrt(x)
+
+
 def reduce_add(x):
     """Return the sum of the lanes."""
     return x.sum()

@@ -35,6 +35,7 @@ if config.DISABLE_JIT:
         reduce_add,
         reduce_max,
         splat,
+        sqrt,
         store,
     )
 else:
@@ -51,6 +52,7 @@ else:
         reduce_add,
         reduce_max,
         splat,
+        sqrt,
         store,
     )
     from numlstm.kernels._tiles_llvm import make_tile_blocks, make_tile_pair, make_tile_row
@@ -73,5 +75,6 @@ __all__ = [
     "reduce_add",
     "reduce_max",
     "splat",
+    "sqrt",
     "store",
 ]

@@ -5,12 +5,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from numlstm.kernels.optimizers import adam_step, global_norm, momentum_step
+from numlstm.kernels._threads import launch
+from numlstm.kernels.optimizers import adam_step_chunk, global_norm, momentum_step_chunk
 from numlstm.nn.memory import aligned_zeros
 from numlstm.training.problem import accumulate, add_penalty
 
 MOMENTUM = 0.9
 BETA1, BETA2, EPS = 0.9, 0.999, 1e-8
+STEP_COST = 16  # of a parameter, in multiply-adds
 
 
 class Settings(NamedTuple):
@@ -55,11 +57,14 @@ class Optimizer:
         clip = self.clip_norm
         scale = clip / norm if clip is not None and norm > clip else 1.0
         self.t += 1
-        p, n = self.parameters, len(self.parameters)
+        p, work = self.parameters, STEP_COST * self.parameters.size
+        scale, rate = float(scale), float(rate)
         if self.solver == "adam":
-            adam_step(p, gradient, self.m, self.v, scale, rate, BETA1, BETA2, EPS, self.t, 0, n)
+            arguments = self.m, self.v, scale, rate, (BETA1, BETA2), EPS, self.t
+            launch(adam_step_chunk, p, gradient, *arguments, work=work)
         else:
-            momentum_step(p, gradient, self.m, scale, rate, MOMENTUM, 0, n)
+            arguments = self.m, scale, rate, MOMENTUM
+            launch(momentum_step_chunk, p, gradient, *arguments, work=work)
         return True
 
 
