@@ -116,11 +116,14 @@ def lstm_backward_chunk(
         n, size = active[t], B * Hp
         prev, this = (t + reverse) * size, (t + 1 - reverse) * size
         for r0 in range(worker * block, n, n_workers * block):
-            for r in range(r0, min(r0 + block, n)):
-                if d_outputs.data.size:
-                    at = d_outputs.start + t * d_outputs.step + r * d_outputs.row
-                    add_vectors(d_outputs.data, at, dh_flat, r * Hq, panels.n_units)
-                for p in range(P):
+            stop = min(r0 + block, n)
+            if d_outputs.data.size:
+                at = d_outputs.start + t * d_outputs.step
+                for r in range(r0, stop):
+                    row = at + r * d_outputs.row
+                    add_vectors(d_outputs.data, row, dh_flat, r * Hq, panels.n_units)
+            for p in range(P):
+                for r in range(r0, stop):
                     g, at = ((p * T + t) * B + r) * W, r * Hp + p * VL
                     cell_backward(gates, g, c, prev + at, this + at, dh, r * Hq + p * VL, dc, at)
         for q in range(Q):
