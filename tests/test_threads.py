@@ -161,7 +161,7 @@ def child_small_calls():
     assert {name for name, _ in spy.take()} == PASSES | {"lstm_weight_gradients_chunk"}
     run(make_problem(1, 300, 4, 40, dtype="float32"))
     assert not {name for name, _ in spy.take()} & ROW_PASSES
-    run(make_problem(1, 20, 4, 300, dtype="float32"))
+    run(make_problem(1, 60, 4, 300, dtype="float32"))
     assert {name for name, _ in spy.take()} > ROW_PASSES
 
 
