@@ -36,7 +36,7 @@ def fill_the_cache():
 
     if CACHE_FOLDER is None or (CACHE_FOLDER / "filled").exists():
         return
-    command = [sys.executable, "-m", "numlstm", "warmup", "--dtype", "float32", "--dtype", "float64"]
-    # Where it fails, the tests say why.
-    if subprocess.run(command, capture_output=True).returncode == 0:
+    dtypes = ["--dtype", "float32", "--dtype", "float64"]
+    done = subprocess.run([sys.executable, "-m", "numlstm", "warmup", *dtypes], capture_output=True)
+    if done.returncode == 0:  # where it fails, the tests say why
         (CACHE_FOLDER / "filled").touch()
