@@ -268,9 +268,11 @@ def test_softmax_is_scipys(V, kind, dtype, tolerance, rng):
             array[:] = np.nan  # padding: whatever was there
             array[:, :V] = logits
         losses, twice = np.full((2, n), np.nan)
+        logits_3d, again_3d = rows[np.newaxis], again[np.newaxis]  # as the network passes them
         for worker in range(n_workers):
-            softmax_cross_entropy_chunk(rows, targets, V, width, 0.25, losses, worker, n_workers)
-            negative_log_likelihoods_chunk(again, targets, V, width, twice, worker, n_workers)
+            rest = worker, n_workers
+            softmax_cross_entropy_chunk(logits_3d, targets, V, width, 0.25, losses, *rest)
+            negative_log_likelihoods_chunk(again_3d, targets, V, width, twice, *rest)
         np.testing.assert_allclose(losses, expected, rtol=tolerance, atol=tolerance * scale)
         assert np.array_equal(losses, twice)
         gradient = (np.exp(log_p) - one_hot) / 4

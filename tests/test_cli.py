@@ -227,6 +227,7 @@ for line in open("uses.txt"):
 """
 
 
+@pytest.mark.own_cache
 def test_two_warmups_at_once_leave_nothing_to_compile(here):
     env = os.environ | {"NUMBA_CACHE_DIR": str(here / "cache")}
     runs = [

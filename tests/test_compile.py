@@ -281,6 +281,7 @@ def child_bounds():
             run(make_problem(*shape, dtype=dtype))
 
 
+@pytest.mark.own_cache
 @pytest.mark.skipif(config.DISABLE_JIT, reason="NumPy checks all bounds by itself")
 def test_no_index_is_out_of_bounds(pytestconfig):
     # A cache of its own: Numba does not tell code with checks from code without.

@@ -27,10 +27,11 @@ CHOSEN = (
 )
 
 
+@pytest.mark.own_cache
 @pytest.mark.parametrize("width", [w for w in WIDTHS if int(w) != _jit.vector_bytes()])
 def test_kernels_are_right_at_every_width(width):
     # Serial, for the sake of the tests that run beside this one; threads share rows, not lanes.
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"]
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-n", "0", "-p", "no:cacheprovider"]
     done = subprocess.run(
         command + [str(FOLDER / name) for name in CHOSEN],
         env=os.environ | {"NUMLSTM_VECTOR_BYTES": width},
