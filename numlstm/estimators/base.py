@@ -36,16 +36,23 @@ def scale_of(values, weights=None):
     ----------
     values : array, (n, K)
     weights : array, (n,), optional
+        None of them 0.
 
     Returns
     -------
     mean, scale : array of float64, (K,)
     """
     values = values.astype(np.float64, copy=False)
+    # By their size, so that no square overflows.
+    size = np.abs(values).max(axis=0)
+    size[size == 0] = 1
+    values = values / size
     mean = np.average(values, axis=0, weights=weights)
+    mean += np.average(values - mean, axis=0, weights=weights)  # what rounding left of many rows
     scale = np.sqrt(np.average((values - mean) ** 2, axis=0, weights=weights))
     # A constant column leaves a rounding error of a few ulps behind: that is not a spread.
-    return mean, np.where(scale > 10 * np.finfo(values.dtype).eps * np.abs(mean), scale, 1.0)
+    scale = np.where(scale > 10 * np.finfo(np.float64).eps * np.abs(mean), scale, 1 / size)
+    return mean * size, scale * size
 
 
 class SequenceEstimator(SequenceSaveMixin, BaseEstimator):
@@ -72,6 +79,8 @@ class SequenceEstimator(SequenceSaveMixin, BaseEstimator):
         check_number("validation_fraction", self.validation_fraction, 0, 1, above=True, below=True)
         check_integer("n_iter_no_change", self.n_iter_no_change, 1)
         check_number("tol", self.tol, 0)
+        if "quantile" in self._losses:
+            check_number("quantile", self.quantile, 0, 1, above=True, below=True)
         if self.n_threads is not None:
             check_integer("n_threads", self.n_threads, 1)
         check_dtype(self.dtype)
@@ -148,13 +157,13 @@ class SequenceEstimator(SequenceSaveMixin, BaseEstimator):
             float(self.tol), int(self.n_iter_no_change), int(self.verbose),
         )  # fmt: skip
 
-    def _standardize_X(self, sequences, weights=None):
+    def _standardize_X(self, sequences, weights):
         """Learn the scale of the inputs from the training sequences."""
         n_features = sequences.values.shape[1]
         self._x_mean, self._x_scale = np.zeros(n_features), np.ones(n_features)
         if self.standardize:
             rows = sequences.rows()
-            weights = None if weights is None else np.repeat(weights, sequences.lengths)
+            weights = np.repeat(weights, sequences.lengths)
             self._x_mean, self._x_scale = scale_of(sequences.values[rows], weights)
 
     def _scaled(self, sequences):
@@ -189,24 +198,27 @@ class SequenceEstimator(SequenceSaveMixin, BaseEstimator):
         network.initialise(float(self.forget_bias), rng)
         return network
 
-    def _train(self, network, problem, rng, validation_score):
+    def _train(self, network, problem, rng, validation_score, settings=None, optimizer=None):
         """Train the network and set the fitted attributes."""
-        history = History(self.tol, self.n_iter_no_change)
-        settings, start = self._settings(), network.parameters.copy()
+        history = History(self.tol, self.n_iter_no_change, by_score=self.early_stopping)
+        settings, start = settings or self._settings(), network.parameters.copy()
         with thread_limit(self.n_threads):
             if self.solver == "lbfgs":
                 outcome = train_lbfgs(network, problem, settings, history, validation_score)
             else:
-                outcome = train(network, problem, settings, rng, history, validation_score)
+                outcome = train(
+                    network, problem, settings, rng, history, validation_score, optimizer
+                )
         best = history.best_parameters
         if outcome == "diverged":
             network.parameters[...] = start if best is None else best
-        elif validation_score and best is not None:
+        elif self.early_stopping and best is not None:
             network.parameters[...] = best
         self._network, self.lstm_ = network, network.lstm
         self.loss_curve_ = history.loss_curve
         self.loss_ = history.loss_curve[-1] if history.loss_curve else None
-        self.best_loss_ = None if validation_score or not history.loss_curve else history.best_loss
+        decided = self.early_stopping or not history.loss_curve
+        self.best_loss_ = None if decided else history.best_loss
         self.validation_scores_ = history.validation_scores if validation_score else None
         self.best_validation_score_ = history.best_score if validation_score else None
         self.n_iter_ = len(history.loss_curve)
@@ -221,8 +233,9 @@ class SequenceEstimator(SequenceSaveMixin, BaseEstimator):
         n_held = max(1, round(n * self.validation_fraction))
         if n_held >= n:
             raise ValueError(f"early_stopping needs at least 2 samples to hold one out, got {n}")
-        order = rng.permutation(n)
-        return problem.subset(np.sort(order[n_held:])), problem.subset(np.sort(order[:n_held]))
+        shuffled = rng.permutation(n)
+        rest, held = np.sort(shuffled[n_held:]), np.sort(shuffled[:n_held])
+        return problem.subset(problem.order[rest]), problem.subset(problem.order[held])
 
     def _raw_predict(self, X):
         """Return the network's outputs for X, and X as `Sequences`."""

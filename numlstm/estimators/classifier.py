@@ -8,11 +8,12 @@ from sklearn.base import ClassifierMixin
 from sklearn.exceptions import DataConversionWarning
 from sklearn.metrics import accuracy_score
 from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import assert_all_finite, check_is_fitted, column_or_1d
 
 from numlstm.data.sequences import Sequences, is_ragged
-from numlstm.estimators.predictor import SequencePredictor
+from numlstm.estimators.predictor import SequencePredictor, by_row, takes_steps
 from numlstm.nn.memory import Workspace
 from numlstm.training.problem import predict
 
@@ -126,7 +127,7 @@ class LSTMClassifier(ClassifierMixin, SequencePredictor):
         self.verbose = verbose
         self.class_weight = class_weight
 
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
         """Fit the network.
 
         Parameters
@@ -136,6 +137,9 @@ class LSTMClassifier(ClassifierMixin, SequencePredictor):
         y : array, (n_samples,) or (n_samples, n_timesteps), or list of arrays
             Labels, numbers or strings, of each sequence or of each step.
         sample_weight : array, (n_samples,), optional
+        X_val, y_val : array or list of arrays, optional
+        sample_weight_val : array, optional
+            As in `LSTMRegressor.fit`.
 
         Returns
         -------
@@ -149,10 +153,53 @@ class LSTMClassifier(ClassifierMixin, SequencePredictor):
         """
         self._check_parameters()
         with self._all_or_nothing():
-            return self._fit(X, y, sample_weight)
+            return self._fit(X, y, sample_weight, X_val, y_val, sample_weight_val)
 
-    def _check_y(self, y, sequences):
-        """Return the numbers of the labels (n, 1), or `Sequences` of them, one for each step."""
+    @available_if(takes_steps)
+    def partial_fit(self, X, y, classes=None, sample_weight=None):
+        """Go on learning for one epoch of some samples, with the optimiser's moments kept.
+
+        Parameters
+        ----------
+        X : array or list of arrays
+            As in `fit`. The first call sets the scale, if `standardize`: give it a fair sample.
+        y : array or list of arrays
+        classes : array, (n_classes,), optional
+            All labels that will ever come; needed in the first call unless its y has them all.
+        sample_weight : array, (n_samples,), optional
+
+        Returns
+        -------
+        LSTMClassifier
+            Itself.
+
+        Raises
+        ------
+        AttributeError
+            For solver "lbfgs".
+        TypeError, ValueError
+            For parameters or data that make no sense, or unlike those of the first call.
+        """
+        if isinstance(self.class_weight, str):
+            raise ValueError(
+                "class_weight 'balanced' needs all labels at once: give partial_fit a dict"
+            )
+        if classes is not None:
+            classes = np.unique(column_or_1d(classes))
+        if hasattr(self, "_network"):
+            if classes is not None and not np.array_equal(classes, self.classes_):
+                raise ValueError(
+                    f"classes must be those of the first call, {self.classes_}, got {classes}"
+                )
+            return self._partial_fit(X, y, sample_weight)
+        with self._all_or_nothing():
+            self._expected = classes
+            self._partial_fit(X, y, sample_weight)
+            del self._expected
+            return self
+
+    def _read_y(self, y, sequences):
+        """Return labels (n, 1), or `Sequences` of them, one for each step; and y's dimensions."""
         lengths = sequences.lengths
         if is_ragged(y) and np.ndim(y[0]) > 0:
             parts = [np.asarray(part).reshape(-1) for part in y]
@@ -174,26 +221,50 @@ class LSTMClassifier(ClassifierMixin, SequencePredictor):
                 )
             labels = array.reshape(-1)
             found = None if array.ndim == 1 else np.full(len(array), array.shape[1])
+        assert_all_finite(labels, input_name="y")
         check_classification_targets(labels)
-        self.classes_, numbers = np.unique(labels, return_inverse=True)
-        self.n_outputs_ = len(self.classes_)
-        self._y_ndim = 1 if found is None else 2
-        numbers = numbers.reshape(-1, 1).astype(np.dtype(self.dtype))
-        self._class_weights = np.asarray(
-            compute_class_weight(self.class_weight, classes=self.classes_, y=labels), np.float64
-        )
+        labels = labels[:, None]
         if found is None:
-            return numbers
+            return labels, 1
         if not np.array_equal(found, lengths):
             k = int(np.flatnonzero(found != lengths)[0])
             raise ValueError(
                 f"y must have one label for each time step of X: sequence {k} has {lengths[k]} "
                 f"steps, but {found[k]} labels"
             )
-        return Sequences(numbers, np.cumsum(lengths) - lengths, lengths)
+        return Sequences(labels, np.cumsum(lengths) - lengths, lengths), 2
 
-    def _standardize_y(self, targets, weights):
-        self._y_mean, self._y_scale = np.zeros(1), np.ones(1)
+    def _learn_targets(self, targets, weights):
+        """Learn which classes there are, and their weights in the loss."""
+        if isinstance(targets, Sequences):
+            weights, targets = np.repeat(weights, targets.lengths), targets.values
+        labels = targets[:, 0]
+        found, numbers = np.unique(labels, return_inverse=True)
+        expected = getattr(self, "_expected", None)
+        self.classes_ = found if expected is None else expected
+        self.n_outputs_ = len(self.classes_)
+        if self.class_weight == "balanced":
+            shares = np.bincount(numbers, weights)
+            self._class_weights = weights.sum() / (len(found) * np.maximum(shares, 1e-300))
+            self._class_weights[shares == 0] = 1.0  # of samples of no weight
+        else:
+            self._class_weights = np.asarray(
+                compute_class_weight(self.class_weight, classes=self.classes_, y=labels), np.float64
+            )
+
+    def _numbers(self, targets):
+        """Return the number of each label's class in place of the label."""
+        if isinstance(targets, Sequences):
+            return targets._replace(values=self._numbers(targets.values))
+        known = np.isin(targets, self.classes_)
+        if not known.all():
+            raise ValueError(
+                f"y must hold labels of classes_ = {self.classes_}, got {targets[~known][0]!r}"
+            )
+        return np.searchsorted(self.classes_, targets).astype(self._dtype)
+
+    def _standardize_y(self, problem):
+        """Leave the labels as they are."""
 
     def _scaled_targets(self, targets):
         return targets
@@ -203,10 +274,7 @@ class LSTMClassifier(ClassifierMixin, SequencePredictor):
 
     def _validation_score(self, network, held):
         workspace = Workspace(network.dtype)
-        numbers, weights = held.targets, held.weights
-        if isinstance(numbers, Sequences):
-            weights = np.repeat(weights, numbers.lengths)
-            numbers = numbers.values[numbers.rows()]
+        numbers, weights = by_row(held)
 
         def score():
             out = predict(network, held.sequences, workspace)

@@ -1,7 +1,7 @@
 """`LSTMForecaster`: the future of a series from its past."""
 
 import numpy as np
-from sklearn.metrics import r2_score
+from sklearn.metrics import mean_pinball_loss, r2_score
 from sklearn.utils.validation import check_is_fitted
 
 from numlstm.data.sequences import from_array
@@ -30,7 +30,9 @@ class LSTMForecaster(SequenceEstimator):
     hidden_size, n_layers : int
     bidirectional : bool
     dropout, forget_bias : float
-    loss, solver : str
+    loss : str
+    quantile : float
+    solver : str
     learning_rate_init, alpha : float
     batch_size, max_iter : int
     clip_norm : float or None
@@ -96,6 +98,7 @@ class LSTMForecaster(SequenceEstimator):
         dropout=0.0,
         forget_bias=1.0,
         loss="squared_error",
+        quantile=0.5,
         solver="adam",
         learning_rate_init=1e-3,
         alpha=0.0,
@@ -123,6 +126,7 @@ class LSTMForecaster(SequenceEstimator):
         self.dropout = dropout
         self.forget_bias = forget_bias
         self.loss = loss
+        self.quantile = quantile
         self.solver = solver
         self.learning_rate_init = learning_rate_init
         self.alpha = alpha
@@ -197,6 +201,7 @@ class LSTMForecaster(SequenceEstimator):
         windows, targets = self._training_windows(series, exogenous)
         rng = self._rng()
         network = self._build(targets.shape[1], False, rng)
+        network.quantile = float(self.quantile)
         problem = Problem(from_array(windows), targets, np.ones(len(targets)))
         problem, held = self._split(problem, rng)
         score = None if held is None else self._validation_score(network, held)
@@ -278,8 +283,11 @@ class LSTMForecaster(SequenceEstimator):
 
         def score():
             out = predict(network, held.sequences, workspace).astype(np.float64)
-            # Not finite where training diverges.
-            return -float(np.mean((out - held.targets) ** 2)) if np.isfinite(out).all() else -np.inf
+            if not np.isfinite(out).all():  # training diverges
+                return -np.inf
+            if self.loss == "quantile":
+                return -mean_pinball_loss(held.targets, out, alpha=self.quantile)
+            return -float(np.mean((out - held.targets) ** 2))
 
         return score
 

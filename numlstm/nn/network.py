@@ -1,15 +1,26 @@
 """LSTM layers with a dense layer on top: predictions, and the loss with its gradient."""
 
+import math
+
 import numpy as np
 
-from numlstm.kernels.losses import ABSOLUTE, HUBER, SQUARED, log_loss, regression_loss
+from numlstm.kernels.losses import (
+    ABSOLUTE,
+    HUBER,
+    QUANTILE,
+    SQUARED,
+    log_loss,
+    regression_loss,
+)
 from numlstm.nn.dense import Dense
 from numlstm.nn.lstm import LSTM
 from numlstm.nn.memory import Workspace, aligned_zeros
 from numlstm.nn.rows import full_length, time_major
 from numlstm.nn.weights import LSTMWeights
 
-REGRESSION_LOSSES = {"squared_error": SQUARED, "absolute_error": ABSOLUTE, "huber": HUBER}
+REGRESSION_LOSSES = {
+    "squared_error": SQUARED, "absolute_error": ABSOLUTE, "huber": HUBER, "quantile": QUANTILE,
+}  # fmt: skip
 
 
 class SequenceNetwork:
@@ -66,10 +77,17 @@ class SequenceNetwork:
         self._d_panels = self.stack.layout.views(self.gradient[:split])
         self.workspace = Workspace(self.dtype)
         self.class_weights = np.ones(n_outputs)  # of the log loss
+        self.quantile = 0.5  # of the quantile loss
 
     def initialise(self, forget_bias, rng):
-        """Draw fresh parameters."""
+        """Draw fresh parameters.
+
+        Input weights are scaled by the inputs alone, uniform with variance 1 / D (LeCun et al.
+        1998), as becomes standardised inputs. Glorot's scale takes the units into account: 32 units
+        over one feature then hardly see it, and need several times as many steps to learn.
+        """
         self.lstm._initialise(forget_bias, rng)
+        self.lstm.weights = [w._replace(Wx=_by_inputs(w.Wx)) for w in self.lstm.weights]
         self.dense.initialise(self._head, rng)
 
     def weight_arrays(self):
@@ -122,7 +140,7 @@ class SequenceNetwork:
         weights : array, (T * B,) or (B,)
             Of the rows of `targets`.
         scale : float
-        loss : {"squared_error", "absolute_error", "huber", "log_loss"}
+        loss : {"squared_error", "absolute_error", "huber", "quantile", "log_loss"}
         seed : int
             Of the dropout.
         """
@@ -132,10 +150,10 @@ class SequenceNetwork:
         )
         rows = time_major(out)
         if loss == "log_loss":
-            kernel, kind = log_loss, self.class_weights
+            kernel, kind = log_loss, (self.class_weights,)
         else:
-            kernel, kind = regression_loss, REGRESSION_LOSSES[loss]
-        total = kernel(kind, rows, targets, weights, active, self.dense.width, scale, rows)
+            kernel, kind = regression_loss, (REGRESSION_LOSSES[loss], self.quantile)
+        total = kernel(*kind, rows, targets, weights, active, self.dense.width, scale, rows)
         d_features = self.dense.backward(self._head, features, active, out, self._d_head, ws)
         _, B = batch.shape
         carry = self.stack.states(ws, "carry", B, dh=True)
@@ -187,3 +205,9 @@ class SequenceNetwork:
         """Rebuild from `__getstate__`."""
         self.__init__(**state["geometry"])
         self.set_weights(state["weights"])
+
+
+def _by_inputs(Wx):
+    """Return Glorot uniform input weights (D, 4 * H) of a gate on the scale of 1 / D."""
+    n_inputs, wide = Wx.shape
+    return Wx * math.sqrt((n_inputs + wide // 4) / (2 * n_inputs))
