@@ -1,18 +1,22 @@
 """`LSTMClassifier`: classes from sequences."""
 
-import warnings
-
 import numpy as np
 from scipy.special import log_softmax, softmax
 from sklearn.base import ClassifierMixin
-from sklearn.exceptions import DataConversionWarning
 from sklearn.metrics import accuracy_score
-from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import assert_all_finite, check_is_fitted, column_or_1d
+from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from numlstm.data.sequences import Sequences, is_ragged
+from numlstm.data.validation import check_shape
+from numlstm.estimators.labels import (
+    check_class_weight,
+    classes_from,
+    describe_classes,
+    number_of,
+    read_labels,
+    weights_of,
+)
 from numlstm.estimators.predictor import SequencePredictor, by_row, takes_steps
 from numlstm.nn.memory import Workspace
 from numlstm.training.problem import predict
@@ -127,6 +131,42 @@ class LSTMClassifier(ClassifierMixin, SequencePredictor):
         self.verbose = verbose
         self.class_weight = class_weight
 
+    _own_arrays = ("_class_weights",)
+
+    def _check_parameters(self):
+        super()._check_parameters()
+        check_class_weight(self.class_weight)
+
+    def _saved_state(self):
+        arrays, fitted = super()._saved_state()
+        return arrays, {**fitted, "classes": describe_classes(self.classes_)}
+
+    def _saved_parameters(self):
+        parameters = super()._saved_parameters()
+        if isinstance(self.class_weight, dict):  # the keys of a JSON object are strings
+            weights = self.class_weight
+            labels = describe_classes(np.array(list(weights)))["values"]
+            parameters["class_weight"] = list(
+                zip(labels, map(float, weights.values()), strict=True)
+            )
+        return parameters
+
+    @classmethod
+    def _from_saved(cls, parameters):
+        weights = parameters["class_weight"]
+        if isinstance(weights, list):
+            parameters = {**parameters, "class_weight": {label: w for label, w in weights}}
+        return cls(**parameters)
+
+    def _y_fits(self, per_step):
+        return self._y_ndim == (2 if per_step else 1)
+
+    def _restore(self, network, arrays, fitted):
+        super()._restore(network, arrays, fitted)
+        self.classes_ = classes_from(fitted["classes"])
+        check_shape("classes", self.classes_, (self.n_outputs_,))
+        self._prepare_network(network)
+
     def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
         """Fit the network.
 
@@ -199,69 +239,24 @@ class LSTMClassifier(ClassifierMixin, SequencePredictor):
             return self
 
     def _read_y(self, y, sequences):
-        """Return labels (n, 1), or `Sequences` of them, one for each step; and y's dimensions."""
-        lengths = sequences.lengths
-        if is_ragged(y) and np.ndim(y[0]) > 0:
-            parts = [np.asarray(part).reshape(-1) for part in y]
-            found = np.array([len(part) for part in parts])
-            labels = np.concatenate(parts)
-        else:
-            array = np.asarray(y)
-            if array.ndim == 2 and array.shape[1] == 1:
-                warnings.warn(
-                    "A column-vector y was passed when a 1d array was expected",
-                    DataConversionWarning,
-                    stacklevel=4,
-                )
-                array = array[:, 0]
-            if array.ndim not in (1, 2) or not array.size:
-                raise ValueError(
-                    "y must have shape (n_samples,) or (n_samples, n_timesteps), none of them 0, "
-                    f"got {array.shape}"
-                )
-            labels = array.reshape(-1)
-            found = None if array.ndim == 1 else np.full(len(array), array.shape[1])
-        assert_all_finite(labels, input_name="y")
-        check_classification_targets(labels)
-        labels = labels[:, None]
-        if found is None:
-            return labels, 1
-        if not np.array_equal(found, lengths):
-            k = int(np.flatnonzero(found != lengths)[0])
-            raise ValueError(
-                f"y must have one label for each time step of X: sequence {k} has {lengths[k]} "
-                f"steps, but {found[k]} labels"
-            )
-        return Sequences(labels, np.cumsum(lengths) - lengths, lengths), 2
+        return read_labels(y, sequences.lengths)
 
     def _learn_targets(self, targets, weights):
         """Learn which classes there are, and their weights in the loss."""
         if isinstance(targets, Sequences):
             weights, targets = np.repeat(weights, targets.lengths), targets.values
         labels = targets[:, 0]
-        found, numbers = np.unique(labels, return_inverse=True)
         expected = getattr(self, "_expected", None)
-        self.classes_ = found if expected is None else expected
+        self.classes_ = np.unique(labels) if expected is None else expected
         self.n_outputs_ = len(self.classes_)
-        if self.class_weight == "balanced":
-            shares = np.bincount(numbers, weights)
-            self._class_weights = weights.sum() / (len(found) * np.maximum(shares, 1e-300))
-            self._class_weights[shares == 0] = 1.0  # of samples of no weight
-        else:
-            self._class_weights = np.asarray(
-                compute_class_weight(self.class_weight, classes=self.classes_, y=labels), np.float64
-            )
+        number_of(targets, self.classes_)  # before compute_class_weight says it less clearly
+        self._class_weights = weights_of(self.classes_, self.class_weight, labels, weights)
 
     def _numbers(self, targets):
         """Return the number of each label's class in place of the label."""
         if isinstance(targets, Sequences):
             return targets._replace(values=self._numbers(targets.values))
-        known = np.isin(targets, self.classes_)
-        if not known.all():
-            raise ValueError(
-                f"y must hold labels of classes_ = {self.classes_}, got {targets[~known][0]!r}"
-            )
-        return np.searchsorted(self.classes_, targets).astype(self._dtype)
+        return number_of(targets, self.classes_).astype(self._dtype)
 
     def _standardize_y(self, problem):
         """Leave the labels as they are."""

@@ -16,7 +16,7 @@ from numlstm.nn.dense import Dense
 from numlstm.nn.lstm import LSTM
 from numlstm.nn.memory import Workspace, aligned_zeros
 from numlstm.nn.rows import full_length, time_major
-from numlstm.nn.weights import LSTMWeights
+from numlstm.nn.weights import LSTMWeights, pack, unpack
 
 REGRESSION_LOSSES = {
     "squared_error": SQUARED, "absolute_error": ABSOLUTE, "huber": HUBER, "quantile": QUANTILE,
@@ -181,21 +181,23 @@ class SequenceNetwork:
         K = self.dense.n_outputs
         return {**out, "dense.W": (self.stack.width, K), "dense.b": (K,)}
 
-    def get_weights(self):
-        """Return the parameters in plain layout: a dict of arrays."""
-        out = {}
-        for k, w in enumerate(self.lstm.weights):
-            out |= {f"lstm.{k}.{name}": array for name, array in w._asdict().items()}
-        out["dense.W"], out["dense.b"] = self.dense.get_weights(self._head)
+    def get_weights(self, flat=None):
+        """Return a flat vector, by default the parameters, in plain layout: a dict of arrays."""
+        flat, out = self.parameters if flat is None else flat, {}
+        split = self.stack.layout.size
+        for k, panels in enumerate(self.stack.layout.views(flat[:split])):
+            out |= {f"lstm.{k}.{name}": array for name, array in unpack(panels)._asdict().items()}
+        out["dense.W"], out["dense.b"] = self.dense.get_weights(flat[split:])
         return out
 
-    def set_weights(self, arrays):
-        """Take the parameters from a dict as `get_weights` returns it."""
-        self.lstm.weights = [
-            tuple(arrays[f"lstm.{k}.{name}"] for name in LSTMWeights._fields)
-            for k in range(len(self._panels))
-        ]
-        self.dense.set_weights(self._head, arrays["dense.W"], arrays["dense.b"])
+    def set_weights(self, arrays, flat=None):
+        """Write a dict of `get_weights` into a flat vector, by default the parameters."""
+        flat, split = self.parameters if flat is None else flat, self.stack.layout.size
+        for k, panels in enumerate(self.stack.layout.views(flat[:split])):
+            # Copies: those of a file may be read-only, a type for which Numba would compile anew.
+            own = (np.array(arrays[f"lstm.{k}.{name}"]) for name in LSTMWeights._fields)
+            pack(LSTMWeights(*own), panels)
+        self.dense.set_weights(flat[split:], arrays["dense.W"], arrays["dense.b"])
 
     def __getstate__(self):
         """Return what a copy or a pickle needs: geometry and parameters in plain layout."""
