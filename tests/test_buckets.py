@@ -1,4 +1,4 @@
-"""Sequences of different lengths: who shares a batch, what is computed, and in which order it ends."""
+"""Sequences of different lengths: who shares a batch, what is computed, in which order it ends."""
 
 import numpy as np
 import pytest

@@ -257,17 +257,6 @@ class SequenceEstimator(SequenceSaveMixin, BaseEstimator):
         with thread_limit(self.n_threads):
             return self._network.step(x, state)
 
-    def _trace(self, X):
-        """Return the `LSTMTrace` of the fitted layers over X."""
-        check_is_fitted(self)
-        sequences = self._scaled(self._check_X(X, reset=False))
-        lengths = sequences.lengths
-        padded = np.zeros((len(lengths), lengths.max(), sequences.values.shape[1]), self._dtype)
-        for row, start, n in zip(padded, sequences.starts, lengths, strict=True):
-            row[:n] = sequences.values[start : start + n]
-        with thread_limit(self.n_threads):
-            return self.lstm_.trace(padded, lengths=lengths)
-
     def _rng(self):
         try:
             return check_random_state(self.random_state)

@@ -8,11 +8,9 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from numlstm.data.sequences import Sequences, is_ragged
-from numlstm.data.validation import check_shape
+from numlstm.estimators.class_saving import ClassSaveMixin
 from numlstm.estimators.labels import (
     check_class_weight,
-    classes_from,
-    describe_classes,
     number_of,
     read_labels,
     weights_of,
@@ -22,7 +20,7 @@ from numlstm.nn.memory import Workspace
 from numlstm.training.problem import predict
 
 
-class LSTMClassifier(ClassifierMixin, SequencePredictor):
+class LSTMClassifier(ClassifierMixin, ClassSaveMixin, SequencePredictor):
     """LSTM classification of sequences: one label each, or one for each time step.
 
     Parameters
@@ -131,41 +129,9 @@ class LSTMClassifier(ClassifierMixin, SequencePredictor):
         self.verbose = verbose
         self.class_weight = class_weight
 
-    _own_arrays = ("_class_weights",)
-
     def _check_parameters(self):
         super()._check_parameters()
         check_class_weight(self.class_weight)
-
-    def _saved_state(self):
-        arrays, fitted = super()._saved_state()
-        return arrays, {**fitted, "classes": describe_classes(self.classes_)}
-
-    def _saved_parameters(self):
-        parameters = super()._saved_parameters()
-        if isinstance(self.class_weight, dict):  # the keys of a JSON object are strings
-            weights = self.class_weight
-            labels = describe_classes(np.array(list(weights)))["values"]
-            parameters["class_weight"] = list(
-                zip(labels, map(float, weights.values()), strict=True)
-            )
-        return parameters
-
-    @classmethod
-    def _from_saved(cls, parameters):
-        weights = parameters["class_weight"]
-        if isinstance(weights, list):
-            parameters = {**parameters, "class_weight": {label: w for label, w in weights}}
-        return cls(**parameters)
-
-    def _y_fits(self, per_step):
-        return self._y_ndim == (2 if per_step else 1)
-
-    def _restore(self, network, arrays, fitted):
-        super()._restore(network, arrays, fitted)
-        self.classes_ = classes_from(fitted["classes"])
-        check_shape("classes", self.classes_, (self.n_outputs_,))
-        self._prepare_network(network)
 
     def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
         """Fit the network.
@@ -276,6 +242,12 @@ class LSTMClassifier(ClassifierMixin, SequencePredictor):
             return accuracy_score(numbers[:, 0], out.argmax(axis=1), sample_weight=weights)
 
         return score
+
+    def _upstream(self, out, output):
+        """Return the gradient of one class's log-probability with respect to the logits (n, K)."""
+        d_out = -softmax(out, axis=1)
+        d_out[:, output] += 1
+        return d_out
 
     def _shaped(self, rows, X, sequences):
         """Return results by row in the shape of the labels of `fit`."""

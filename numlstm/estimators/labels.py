@@ -1,4 +1,4 @@
-"""Labels of classes: as they are given, as the network counts them, and as a file holds them."""
+"""Labels of classes, as they are given and as the network counts them; weights of classes."""
 
 import warnings
 
@@ -9,8 +9,6 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import assert_all_finite
 
 from numlstm.data.sequences import Sequences, is_ragged
-
-KINDS = "biufU"  # of NumPy's dtypes; an object array must hold strings
 
 
 def read_labels(y, lengths):
@@ -106,32 +104,3 @@ def check_class_weight(class_weight):
     for weight in class_weight.values():
         if not isinstance(weight, (int, float, np.number)) or not 0 <= weight < np.inf:
             raise ValueError(f"class_weight must be {wanted}, got {class_weight!r}")
-
-
-def describe_classes(classes):
-    """Return classes as JSON can hold them.
-
-    Raises
-    ------
-    ValueError
-        For labels that are neither numbers nor strings.
-    """
-    values = classes.tolist()
-    strings = all(isinstance(value, str) for value in values)
-    if classes.dtype.kind not in KINDS and not (classes.dtype.kind == "O" and strings):
-        raise ValueError(
-            f"labels of dtype {classes.dtype} cannot be saved, only numbers and strings"
-        )
-    return {"dtype": classes.dtype.str, "values": values}
-
-
-def classes_from(described):
-    """Return the classes of `describe_classes`; raise a ValueError if they make no sense."""
-    dtype, values = np.dtype(described["dtype"]), described["values"]
-    strings = dtype.kind in "OU"
-    if dtype.kind not in KINDS + "O" or not all(isinstance(v, str) == strings for v in values):
-        raise ValueError(f"classes of dtype {dtype} do not fit {values[:3]}")
-    classes = np.array(values, dtype)
-    if classes.tolist() != values or not np.array_equal(np.unique(classes), classes):
-        raise ValueError("the classes are not distinct labels in order")
-    return classes

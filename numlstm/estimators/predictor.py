@@ -8,6 +8,7 @@ from sklearn.utils.validation import _check_sample_weight, check_consistent_leng
 
 from numlstm.data.sequences import Sequences, plain
 from numlstm.estimators.base import SequenceEstimator
+from numlstm.estimators.insight import InsightMixin
 from numlstm.training.checkpoint import load_optimizer, optimizer_state
 from numlstm.training.loop import Optimizer
 from numlstm.training.problem import Problem
@@ -20,7 +21,7 @@ def takes_steps(estimator):
     return True
 
 
-class SequencePredictor(SequenceEstimator):
+class SequencePredictor(InsightMixin, SequenceEstimator):
     """Base of the estimators with a target for each sequence or step. Not for use by itself."""
 
     def _fit(self, X, y, sample_weight, X_val, y_val, sample_weight_val):
@@ -154,26 +155,6 @@ class SequencePredictor(SequenceEstimator):
 
     def _prepare_network(self, network):
         """Set what a network needs to know of the targets; nothing by default."""
-
-    def trace(self, X):
-        """Return every gate and state of every step while the network reads sequences.
-
-        Parameters
-        ----------
-        X : array or list of arrays
-            As in `fit`.
-
-        Returns
-        -------
-        LSTMTrace
-            i, f, g, o, c, h, each (n_layers * n_directions, n_samples, n_timesteps, hidden_size);
-            zero past a sequence's end.
-
-        Raises
-        ------
-        NotFittedError, TypeError, ValueError
-        """
-        return self._trace(X)
 
     def __getstate__(self):
         """Return what a copy or a pickle needs."""

@@ -231,6 +231,12 @@ class LSTMRegressor(RegressorMixin, SequencePredictor):
             return targets._replace(values=values)
         return ((targets - self._y_mean) / self._y_scale).astype(self._dtype)
 
+    def _upstream(self, out, output):
+        """Return the gradient of one prediction with respect to the network's outputs (n, K)."""
+        d_out = np.zeros_like(out)
+        d_out[:, output] = self._y_scale[output]
+        return d_out
+
     def _unscaled(self, out):
         return out * self._y_scale + self._y_mean
 

@@ -154,17 +154,53 @@ class SequenceNetwork:
         else:
             kernel, kind = regression_loss, (REGRESSION_LOSSES[loss], self.quantile)
         total = kernel(*kind, rows, targets, weights, active, self.dense.width, scale, rows)
-        d_features = self.dense.backward(self._head, features, active, out, self._d_head, ws)
-        _, B = batch.shape
-        carry = self.stack.states(ws, "carry", B, dh=True)
+        self._backward(kept, features, active, out, self.gradient, ws)
+        return total
+
+    def _backward(self, kept, features, active, d_out, gradient, workspace, want_dX=False):
+        """Add to a flat gradient, and return dX (T, B, >= D) if it is wanted."""
+        split, stack = self.stack.layout.size, self.stack
+        d_panels, d_head = stack.layout.views(gradient[:split]), gradient[split:]
+        d_features = self.dense.backward(self._head, features, active, d_out, d_head, workspace)
+        _, B = kept.batch.shape
+        carry = stack.states(workspace, "carry", B, dh=True)
         if self.per_step:
             d_outputs = time_major(d_features)
         else:
-            d_outputs, H = None, self.stack.hidden_size
-            for d, top in enumerate(carry[-self.stack.n_directions :]):
+            d_outputs, H = None, stack.hidden_size
+            for d, top in enumerate(carry[-stack.n_directions :]):
                 top.h[:, :H] = d_features[0, :, d * H : (d + 1) * H]
-        self.stack.backward(self._panels, kept, d_outputs, carry, self._d_panels, ws)
-        return total
+        return stack.backward(
+            self._panels, kept, d_outputs, carry, d_panels, workspace, want_dX=want_dX
+        )
+
+    def input_gradients(self, batch, lengths, upstream, workspace):
+        """Return the gradient of a function of the outputs at each row's end, for every input.
+
+        Parameters
+        ----------
+        batch : Batch
+        lengths : array of int, (B,)
+        upstream : callable
+            Takes outputs (B, n_outputs) and returns the function's gradient with respect to them.
+        workspace : Workspace
+
+        Returns
+        -------
+        array, (T, B, D)
+            What stands past a row's end is undefined.
+        """
+        out, features, active, kept = self._forward(batch, workspace, keep=True)
+        last = lengths - 1 if self.per_step else 0, np.arange(len(lengths))
+        ends = out[last]
+        d_ends = upstream(ends[:, : self.dense.n_outputs])
+        out.fill(0)
+        ends[...] = 0
+        ends[:, : self.dense.n_outputs] = d_ends
+        out[last] = ends
+        spare = aligned_zeros(self.gradient.shape, self.dtype)  # of the weights; nobody asked
+        dX = self._backward(kept, features, active, out, spare, workspace, want_dX=True)
+        return dX[:, :, : self.stack.layout.sizes[0][0]]
 
     def step(self, x, state):
         """Return the outputs of one time step, (n_samples, n_outputs), and the state after it."""

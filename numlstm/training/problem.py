@@ -7,6 +7,7 @@ import numpy as np
 
 from numlstm.data.sequences import Sequences
 from numlstm.kernels.layout import gather_rows
+from numlstm.nn.memory import Workspace
 from numlstm.nn.rows import load_batch
 
 PASS_ROWS = 512  # sequences per pass where the whole data set is needed
@@ -146,4 +147,31 @@ def predict(network, sequences, workspace):
         for r, row in enumerate(rows):
             length = sequences.lengths[row]
             out[ends[row] - length : ends[row]] = y[:length, r]
+    return out
+
+
+def input_gradients(network, sequences, upstream):
+    """Return the gradient of a function of the outputs at each sequence's end, for every input.
+
+    Parameters
+    ----------
+    network : SequenceNetwork
+    sequences : Sequences
+    upstream : callable
+        Takes outputs (n, n_outputs) and returns the function's gradient with respect to them.
+
+    Returns
+    -------
+    array, (n_rows, n_features)
+        The steps of all sequences, one sequence after the other.
+    """
+    lengths = sequences.lengths
+    ends = np.cumsum(lengths)
+    out = np.empty((int(ends[-1]), sequences.values.shape[1]), network.dtype)
+    for rows in passes(len(lengths), lengths):
+        workspace = Workspace(network.dtype)
+        batch, rows = load_batch(sequences, rows, workspace)
+        dX = network.input_gradients(batch, lengths[rows], upstream, workspace)
+        for r, row in enumerate(rows):
+            out[ends[row] - lengths[row] : ends[row]] = dX[: lengths[row], r]
     return out
