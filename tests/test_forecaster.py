@@ -144,7 +144,7 @@ def test_a_constant_series():
 def test_runs_of_equal_values_do_no_harm(rng, strategy):
     # Sales on a few days only: most windows of this series are constant.
     y = np.where(rng.uniform(size=300) < 0.1, rng.poisson(20, 300), 0.0)
-    forecast = forecaster(strategy=strategy, window=5).fit(y).predict(50)
+    forecast = forecaster(strategy=strategy, window=5, alpha=1.0).fit(y).predict(50)
     assert -20 < forecast.min() and forecast.max() < 40
 
 

@@ -10,7 +10,9 @@ from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from numlstm.data.sequences import as_ragged, from_array, is_ragged, plain
 from numlstm.data.validation import (
+    LARGEST,
     as_floats,
+    as_scaled,
     check_bool,
     check_choice,
     check_dtype,
@@ -45,6 +47,8 @@ def scale_of(values, weights=None):
     values = values.astype(np.float64, copy=False)
     # By their size, so that no square overflows.
     size = np.abs(values).max(axis=0)
+    if size.max() > LARGEST:
+        raise ValueError(f"values beyond {LARGEST:.0e} cannot be standardised, got {size.max()}")
     size[size == 0] = 1
     values = values / size
     mean = np.average(values, axis=0, weights=weights)
@@ -168,8 +172,9 @@ class SequenceEstimator(SequenceSaveMixin, BaseEstimator):
 
     def _scaled(self, sequences):
         """Return sequences on the scale the network sees."""
-        values = (sequences.values - self._x_mean) / self._x_scale
-        return sequences._replace(values=np.ascontiguousarray(values, self._dtype))
+        with np.errstate(over="ignore"):  # infinity is found below
+            values = (sequences.values - self._x_mean) / self._x_scale
+        return sequences._replace(values=as_scaled("X", values, self._dtype))
 
     def _build(self, n_outputs, per_step, rng):
         """Make a network with fresh parameters, or keep the last one for a warm start."""
@@ -253,7 +258,8 @@ class SequenceEstimator(SequenceSaveMixin, BaseEstimator):
         x = as_floats("x", x, self._dtype, 2)
         if x.shape[1] != self._input_size:
             raise ValueError(f"x must have shape (n_samples, {self._input_size}), got {x.shape}")
-        x = ((x - self._x_mean) / self._x_scale).astype(self._dtype)
+        with np.errstate(over="ignore"):  # infinity is found below
+            x = as_scaled("x", (x - self._x_mean) / self._x_scale, self._dtype)
         with thread_limit(self.n_threads):
             return self._network.step(x, state)
 

@@ -6,7 +6,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from numlstm.data.sequences import from_array
 from numlstm.data.series import as_series, usual_spread, window_scales
-from numlstm.data.validation import as_floats, check_choice, check_integer
+from numlstm.data.validation import as_floats, as_scaled, check_choice, check_integer
 from numlstm.estimators.base import SequenceEstimator, scale_of
 from numlstm.estimators.forecast_saving import ForecastSaveMixin
 from numlstm.kernels._threads import thread_limit
@@ -249,7 +249,8 @@ class LSTMForecaster(ForecastSaveMixin, SequenceEstimator):
             positions = np.flatnonzero(complete)[:, None] + np.arange(self._window)
             inputs += self._exogenous_inputs(exogenous, positions)
         targets = ((future - mean) / scale).reshape(len(future), -1)
-        return np.concatenate(inputs, axis=2).astype(self._dtype), targets.astype(self._dtype)
+        inputs = as_scaled("y (and X)", np.concatenate(inputs, axis=2), self._dtype)
+        return inputs, as_scaled("y", targets, self._dtype)
 
     def _exogenous_inputs(self, exogenous, positions):
         """Return X of the next 1 .. ahead steps at every position of the windows."""
@@ -356,7 +357,7 @@ class LSTMForecaster(ForecastSaveMixin, SequenceEstimator):
         if exogenous is not None:
             positions = done + np.arange(self._window)[None]
             inputs += self._exogenous_inputs(exogenous, positions)
-        return np.concatenate(inputs, axis=2).astype(self._dtype), mean, scale
+        return as_scaled("y (and X)", np.concatenate(inputs, axis=2), self._dtype), mean, scale
 
     def _forecast(self, n, exogenous):
         """Return n steps (n, n_series), block after block."""

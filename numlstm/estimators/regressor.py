@@ -6,7 +6,7 @@ from sklearn.metrics import d2_pinball_score, r2_score
 from sklearn.utils.validation import column_or_1d
 
 from numlstm.data.sequences import Sequences, as_ragged, is_ragged
-from numlstm.data.validation import as_floats
+from numlstm.data.validation import as_floats, as_scaled
 from numlstm.estimators.base import scale_of
 from numlstm.estimators.predictor import SequencePredictor, by_row
 from numlstm.nn.memory import Workspace
@@ -227,9 +227,8 @@ class LSTMRegressor(RegressorMixin, SequencePredictor):
 
     def _scaled_targets(self, targets):
         if isinstance(targets, Sequences):
-            values = ((targets.values - self._y_mean) / self._y_scale).astype(self._dtype)
-            return targets._replace(values=values)
-        return ((targets - self._y_mean) / self._y_scale).astype(self._dtype)
+            return targets._replace(values=self._scaled_targets(targets.values))
+        return as_scaled("y", (targets - self._y_mean) / self._y_scale, self._dtype)
 
     def _upstream(self, out, output):
         """Return the gradient of one prediction with respect to the network's outputs (n, K)."""

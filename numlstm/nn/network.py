@@ -157,8 +157,8 @@ class SequenceNetwork:
         self._backward(kept, features, active, out, self.gradient, ws)
         return total
 
-    def _backward(self, kept, features, active, d_out, gradient, workspace, want_dX=False):
-        """Add to a flat gradient, and return dX (T, B, >= D) if it is wanted."""
+    def _backward(self, kept, features, active, d_out, gradient, workspace, dX=None):
+        """Add to a flat gradient, and write the gradient of the inputs if it is wanted."""
         split, stack = self.stack.layout.size, self.stack
         d_panels, d_head = stack.layout.views(gradient[:split]), gradient[split:]
         d_features = self.dense.backward(self._head, features, active, d_out, d_head, workspace)
@@ -170,9 +170,7 @@ class SequenceNetwork:
             d_outputs, H = None, stack.hidden_size
             for d, top in enumerate(carry[-stack.n_directions :]):
                 top.h[:, :H] = d_features[0, :, d * H : (d + 1) * H]
-        return stack.backward(
-            self._panels, kept, d_outputs, carry, d_panels, workspace, want_dX=want_dX
-        )
+        stack.backward(self._panels, kept, d_outputs, carry, d_panels, workspace, dX)
 
     def input_gradients(self, batch, lengths, upstream, workspace):
         """Return the gradient of a function of the outputs at each row's end, for every input.
@@ -199,8 +197,10 @@ class SequenceNetwork:
         ends[:, : self.dense.n_outputs] = d_ends
         out[last] = ends
         spare = aligned_zeros(self.gradient.shape, self.dtype)  # of the weights; nobody asked
-        dX = self._backward(kept, features, active, out, spare, workspace, want_dX=True)
-        return dX[:, :, : self.stack.layout.sizes[0][0]]
+        n_inputs = self.stack.layout.sizes[0][0]
+        dX = workspace.take("dX", *batch.shape, self.stack.padded_inputs(n_inputs))
+        self._backward(kept, features, active, out, spare, workspace, time_major(dX))
+        return dX[:, :, :n_inputs]
 
     def step(self, x, state):
         """Return the outputs of one time step, (n_samples, n_outputs), and the state after it."""
