@@ -69,7 +69,7 @@ class SequenceEstimator(SequenceSaveMixin, BaseEstimator):
         check_integer("n_layers", self.n_layers, 1)
         check_bool("bidirectional", self.bidirectional)
         check_number("dropout", self.dropout, 0, 1, below=True)
-        check_number("forget_bias", self.forget_bias, -np.inf)
+        check_number("forget_bias", self.forget_bias, -1e30, 1e30)  # float32 holds that
         check_choice("loss", self.loss, self._losses)
         check_choice("solver", self.solver, SOLVERS)
         check_number("learning_rate_init", self.learning_rate_init, 0, above=True)
@@ -127,10 +127,7 @@ class SequenceEstimator(SequenceSaveMixin, BaseEstimator):
                 f"n_timesteps), got {np.shape(X)}"
             )
         else:
-            if reset or self._univariate:
-                array = validate_data(self, X, reset=reset, dtype=dtype, order="C")
-            else:
-                array = check_array(X, dtype=dtype, order="C", estimator=self, input_name="X")
+            array = self._check_2d(X, reset)
             sequences, n_features = from_array(array[:, :, None]), array.shape[1]
         two_d = not ragged and np.ndim(X) == 2
         if reset:
@@ -149,6 +146,20 @@ class SequenceEstimator(SequenceSaveMixin, BaseEstimator):
                 "which means sequences of one feature"
             )
         return sequences
+
+    def _check_2d(self, X, reset):
+        """Return X by scikit-learn's own check, which also sees to the names of features."""
+        options = {"dtype": self._dtype, "order": "C"}
+        try:
+            with np.errstate(over="ignore", invalid="ignore"):  # the check says what is too large
+                if reset or self._univariate:
+                    return validate_data(self, X, reset=reset, **options)
+                return check_array(X, estimator=self, input_name="X", **options)
+        except (TypeError, ValueError) as error:
+            words = str(error)  # NumPy's do not say of what
+            if not words.startswith(("could not convert", "float() argument", "setting an array")):
+                raise
+            raise type(error)(f"X must be an array of numbers: {error}") from error
 
     @property
     def _input_size(self):

@@ -68,7 +68,10 @@ class InsightMixin:
             gradients = input_gradients(
                 self._network, self._scaled(sequences), lambda out: self._upstream(out, output)
             )
-        gradients = gradients.astype(np.float64) / self._x_scale
+        unit = getattr(self, "_y_scale", None)  # classes have none
+        with np.errstate(over="ignore"):  # what y's and X's sizes make infinite is so
+            gradients = gradients.astype(np.float64) / self._x_scale
+            gradients = gradients if unit is None else gradients * unit[output]
         if is_ragged(plain(X)):
             return np.split(gradients, np.cumsum(sequences.lengths)[:-1])
         gradients = gradients.reshape(len(sequences.lengths), -1, gradients.shape[1])

@@ -231,9 +231,9 @@ class LSTMRegressor(RegressorMixin, SequencePredictor):
         return as_scaled("y", (targets - self._y_mean) / self._y_scale, self._dtype)
 
     def _upstream(self, out, output):
-        """Return the gradient of one prediction with respect to the network's outputs (n, K)."""
+        """Return the gradient of one of the network's outputs with respect to all (n, K)."""
         d_out = np.zeros_like(out)
-        d_out[:, output] = self._y_scale[output]
+        d_out[:, output] = 1
         return d_out
 
     def _unscaled(self, out):

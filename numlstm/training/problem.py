@@ -108,9 +108,10 @@ def add_penalty(network, alpha):
     if not alpha:
         return 0.0
     penalty = 0.0
-    for weights, gradient in network.weight_arrays():
-        gradient += network.dtype.type(alpha) * weights
-        penalty += 0.5 * alpha * float(np.vdot(weights, weights))
+    with np.errstate(over="ignore", invalid="ignore"):  # infinity ends the training as diverged
+        for weights, gradient in network.weight_arrays():
+            gradient += network.dtype.type(alpha) * weights
+            penalty += 0.5 * alpha * float(np.vdot(weights, weights))
     return penalty
 
 
