@@ -7,11 +7,15 @@ they come first, which is in the first half of the tests, and each worker starts
 """
 
 import functools
+import os
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+
+# Read when SciPy is imported. Without it scikit-learn skips a check of its suite for estimators.
+os.environ.setdefault("SCIPY_ARRAY_API", "1")
 
 
 @pytest.fixture

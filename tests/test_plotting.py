@@ -11,8 +11,9 @@ import pytest
 from matplotlib.figure import Figure
 from sklearn.exceptions import NotFittedError
 
-from numlstm import LSTM, CharLSTM, LSTMForecaster, LSTMRegressor
+from numlstm import LSTM, CharLSTM, LSTMClassifier, LSTMForecaster, LSTMRegressor
 from numlstm.plotting import (
+    AttributionDisplay,
     ForecastDisplay,
     GateDisplay,
     LossCurveDisplay,
@@ -222,6 +223,91 @@ def test_nothing_is_shown_past_the_end_of_a_sequence(rng):
     model = LSTMRegressor(**QUICK).fit(X, np.arange(12))
     display = GateDisplay.from_estimator(model, X, sample=2)
     assert display.axes_[0, 0].images[0].get_array().shape == (3, 5)
+
+
+def test_the_gates_of_a_forecaster_over_its_last_window(forecaster, tmp_path):
+    model, _ = forecaster
+    display = GateDisplay.from_estimator(model)
+    assert display.axes_[0, 0].images[0].get_array().shape == (3, 4)
+    W, b = model._network.dense.get_weights(model._network._head)
+    history = model._history
+    out = (model.trace().h[0, :, -1] @ W + b)[0] * history.std() + history.mean()
+    np.testing.assert_allclose(out, model.predict(), rtol=1e-5)
+
+
+def test_the_gates_of_a_forecaster_with_other_quantities(rng):
+    X = rng.normal(size=(45, 2))
+    model = LSTMForecaster(4, 5, **QUICK).fit(X[:40, 0], X[:40])
+    trace = model.trace(X[40:])
+    assert trace.h.shape == (1, 1, 4, 3)
+    assert not np.array_equal(trace.h, model.trace(X[:5]).h)
+    with pytest.raises(ValueError, match="X must be given to predict if, and only if"):
+        model.trace()
+
+
+@pytest.mark.parametrize("embedding_size", [None, 4])
+def test_the_gates_of_a_text(embedding_size, tmp_path):
+    model = CharLSTM(3, 2, embedding_size=embedding_size, max_iter=1, random_state=0)
+    model.fit("a $ b\n" * 50)
+    display = GateDisplay.from_estimator(model, "a $\n", layer=1)
+    labels = [label.get_text() for label in display.axes_[-1, 0].get_xticklabels()]
+    assert labels == ["a", "\u2423", r"\$", "\u21b5"]
+    assert display.axes_[0, 0].images[0].get_array().shape == (3, 4)
+    saved(display, tmp_path / "gates.png")
+    weights = model._network.get_weights()
+    probabilities = np.exp(
+        model.trace("a $").h[-1, 0, -1] @ weights["dense.W"] + weights["dense.b"]
+    )
+    expected = model.predict_proba(["a $"])[0]
+    np.testing.assert_allclose(probabilities / probabilities.sum(), expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("bad", [{"sample": 20}, {"layer": 1}, {"sample": -1}])
+def test_no_gates_of_what_is_not_there(regressor, X, bad):
+    (name,) = bad
+    with pytest.raises(ValueError, match=f"{name} must be from 0 to .*, got"):
+        GateDisplay.from_estimator(regressor, X, **bad)
+
+
+# Attribution ----------------------------------------------------------------------------------
+
+
+def test_the_attribution_of_a_regressor(regressor, X, tmp_path):
+    X = X * [1, 100]
+    model = LSTMRegressor(**QUICK).fit(X, X.sum(axis=(1, 2)))
+    display = AttributionDisplay.from_estimator(model, X, sample=3)
+    spread = X.std(axis=(0, 1))
+    expected = np.linalg.norm(model.input_gradients(X)[3] * spread, axis=1)
+    np.testing.assert_allclose(display.attribution_, expected, rtol=1e-6)
+    above, below = display.axes_
+    assert [bar.get_height() for bar in below.patches] == pytest.approx(expected)
+    np.testing.assert_allclose(above.lines[1].get_ydata(), X[3, :, 1] / spread[1])
+    saved(display, tmp_path / "attribution.png")
+
+
+def test_the_attribution_of_a_class_of_ragged_sequences(rng, tmp_path):
+    X = [rng.normal(size=(n, 1)) for n in (3, 1, 5) * 4]
+    model = LSTMClassifier(**QUICK).fit(X, ["a", "b", "c"] * 4)
+    display = AttributionDisplay.from_estimator(model, X, sample=1, output=2)
+    assert len(display.axes_[1].patches) == 1
+    assert display.axes_[0].lines[0].get_marker() == "o"
+    saved(display, tmp_path / "attribution.png")
+    with pytest.raises(ValueError, match="sample must be from 0 to 11, got 12"):
+        AttributionDisplay.from_estimator(model, X, sample=12)
+
+
+def test_the_attribution_of_a_table(rng):
+    X = pd.DataFrame(rng.normal(size=(12, 4)), index=range(100, 112), columns=list("abcd"))
+    model = LSTMRegressor(**QUICK).fit(X, X["a"])
+    display = AttributionDisplay.from_estimator(model, X, sample=2)
+    np.testing.assert_allclose(display.X[:, 0], X.iloc[2])
+
+
+def test_it_shows_which_step_counts(rng):
+    X = rng.normal(size=(200, 6, 1))
+    model = LSTMRegressor(6, solver="lbfgs", random_state=0, n_threads=1).fit(X, X[:, 2, 0])
+    display = AttributionDisplay.from_estimator(model, X)
+    assert display.attribution_.argmax() == 2
 
 
 def test_no_gates_without_a_fit(X):

@@ -198,6 +198,8 @@ BAD_PARAMETERS = [
     ("dropout", -0.1, ValueError, "a number in [0, 1)"),
     ("forget_bias", np.inf, ValueError, "a number in"),
     ("loss", "quartic", ValueError, "one of 'squared_error', 'absolute_error', 'huber'"),
+    ("quantile", 0.0, ValueError, "a number in (0, 1)"),
+    ("quantile", "median", TypeError, "a number in (0, 1)"),
     ("solver", "newton", ValueError, "one of 'adam', 'sgd', 'lbfgs'"),
     ("solver", None, ValueError, "one of 'adam', 'sgd', 'lbfgs'"),
     ("learning_rate_init", 0.0, ValueError, "a number in (0, inf)"),

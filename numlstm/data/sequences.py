@@ -45,6 +45,15 @@ def stack_sequences(parts):
     return Sequences(np.concatenate(parts), np.cumsum(lengths) - lengths, lengths)
 
 
+def padded(sequences):
+    """Return sequences as one array (n_samples, n_timesteps, n_features), zero past their ends."""
+    lengths, values = sequences.lengths, sequences.values
+    out = np.zeros((len(lengths), lengths.max(), values.shape[1]), values.dtype)
+    for row, start, n in zip(out, sequences.starts, lengths, strict=True):
+        row[:n] = values[start : start + n]
+    return out
+
+
 def windows(series, width, stop):
     """Return the windows of `width` rows that begin at rows 0 .. stop - 1 of a series (n, D)."""
     starts = np.arange(stop, dtype=np.int64)

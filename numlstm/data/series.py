@@ -179,7 +179,9 @@ def usual_spread(past, otherwise):
     otherwise : array, (n_series,)
         What to return for series that are constant in every window.
     """
-    spread = np.sqrt(past.var(axis=1).mean(axis=0))
+    size = np.abs(past).max(axis=(0, 1))
+    size[size == 0] = 1
+    spread = np.sqrt((past / size).var(axis=1).mean(axis=0)) * size  # so no square overflows
     rounding = 10 * np.finfo(past.dtype).eps * np.abs(past).mean(axis=(0, 1))
     return np.where(spread > rounding, spread, otherwise)
 
@@ -197,8 +199,12 @@ def window_scales(past, floor, wanted):
     """
     if not wanted:
         return np.zeros((len(past), 1, past.shape[2])), np.ones((len(past), 1, past.shape[2]))
-    mean = past.mean(axis=1, keepdims=True)
-    return mean, np.maximum(past.std(axis=1, keepdims=True), floor)
+    size = np.abs(past).max(axis=1, keepdims=True)
+    size[size == 0] = 1
+    past = past / size
+    return past.mean(axis=1, keepdims=True) * size, np.maximum(
+        past.std(axis=1, keepdims=True) * size, floor
+    )
 
 
 def _is_number(field):

@@ -84,6 +84,27 @@ def check_finite(name, array):
         )
 
 
+LARGEST = 1e300  # whose sums and differences still are finite in float64
+
+
+def as_scaled(name, values, dtype):
+    """Return standardised values in the dtype of the network.
+
+    Raises
+    ------
+    ValueError
+        For values that the dtype cannot hold.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        out = np.ascontiguousarray(values, dtype)
+    if not np.isfinite(out).all():
+        raise ValueError(
+            f"{name} must be of a size that {np.dtype(dtype)} can hold, standardised if that is "
+            "wanted, by the scale that fit has learnt"
+        )
+    return out
+
+
 def _check_numbers(name, array):
     """Raise a ValueError unless an array holds real numbers."""
     values = array.reshape(-1).tolist() if array.dtype.kind == "O" else ()

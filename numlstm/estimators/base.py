@@ -10,7 +10,9 @@ from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from numlstm.data.sequences import as_ragged, from_array, is_ragged, plain
 from numlstm.data.validation import (
+    LARGEST,
     as_floats,
+    as_scaled,
     check_bool,
     check_choice,
     check_dtype,
@@ -36,16 +38,25 @@ def scale_of(values, weights=None):
     ----------
     values : array, (n, K)
     weights : array, (n,), optional
+        None of them 0.
 
     Returns
     -------
     mean, scale : array of float64, (K,)
     """
     values = values.astype(np.float64, copy=False)
+    # By their size, so that no square overflows.
+    size = np.abs(values).max(axis=0)
+    if size.max() > LARGEST:
+        raise ValueError(f"values beyond {LARGEST:.0e} cannot be standardised, got {size.max()}")
+    size[size == 0] = 1
+    values = values / size
     mean = np.average(values, axis=0, weights=weights)
+    mean += np.average(values - mean, axis=0, weights=weights)  # what rounding left of many rows
     scale = np.sqrt(np.average((values - mean) ** 2, axis=0, weights=weights))
     # A constant column leaves a rounding error of a few ulps behind: that is not a spread.
-    return mean, np.where(scale > 10 * np.finfo(values.dtype).eps * np.abs(mean), scale, 1.0)
+    scale = np.where(scale > 10 * np.finfo(np.float64).eps * np.abs(mean), scale, 1 / size)
+    return mean * size, scale * size
 
 
 class SequenceEstimator(SequenceSaveMixin, BaseEstimator):
@@ -58,7 +69,7 @@ class SequenceEstimator(SequenceSaveMixin, BaseEstimator):
         check_integer("n_layers", self.n_layers, 1)
         check_bool("bidirectional", self.bidirectional)
         check_number("dropout", self.dropout, 0, 1, below=True)
-        check_number("forget_bias", self.forget_bias, -np.inf)
+        check_number("forget_bias", self.forget_bias, -1e30, 1e30)  # float32 holds that
         check_choice("loss", self.loss, self._losses)
         check_choice("solver", self.solver, SOLVERS)
         check_number("learning_rate_init", self.learning_rate_init, 0, above=True)
@@ -72,6 +83,8 @@ class SequenceEstimator(SequenceSaveMixin, BaseEstimator):
         check_number("validation_fraction", self.validation_fraction, 0, 1, above=True, below=True)
         check_integer("n_iter_no_change", self.n_iter_no_change, 1)
         check_number("tol", self.tol, 0)
+        if "quantile" in self._losses:
+            check_number("quantile", self.quantile, 0, 1, above=True, below=True)
         if self.n_threads is not None:
             check_integer("n_threads", self.n_threads, 1)
         check_dtype(self.dtype)
@@ -114,10 +127,7 @@ class SequenceEstimator(SequenceSaveMixin, BaseEstimator):
                 f"n_timesteps), got {np.shape(X)}"
             )
         else:
-            if reset or self._univariate:
-                array = validate_data(self, X, reset=reset, dtype=dtype, order="C")
-            else:
-                array = check_array(X, dtype=dtype, order="C", estimator=self, input_name="X")
+            array = self._check_2d(X, reset)
             sequences, n_features = from_array(array[:, :, None]), array.shape[1]
         two_d = not ragged and np.ndim(X) == 2
         if reset:
@@ -137,6 +147,20 @@ class SequenceEstimator(SequenceSaveMixin, BaseEstimator):
             )
         return sequences
 
+    def _check_2d(self, X, reset):
+        """Return X by scikit-learn's own check, which also sees to the names of features."""
+        options = {"dtype": self._dtype, "order": "C"}
+        try:
+            with np.errstate(over="ignore", invalid="ignore"):  # the check says what is too large
+                if reset or self._univariate:
+                    return validate_data(self, X, reset=reset, **options)
+                return check_array(X, estimator=self, input_name="X", **options)
+        except (TypeError, ValueError) as error:
+            words = str(error)  # NumPy's do not say of what
+            if not words.startswith(("could not convert", "float() argument", "setting an array")):
+                raise
+            raise type(error)(f"X must be an array of numbers: {error}") from error
+
     @property
     def _input_size(self):
         return 1 if self._univariate else self.n_features_in_
@@ -148,19 +172,20 @@ class SequenceEstimator(SequenceSaveMixin, BaseEstimator):
             float(self.tol), int(self.n_iter_no_change), int(self.verbose),
         )  # fmt: skip
 
-    def _standardize_X(self, sequences, weights=None):
+    def _standardize_X(self, sequences, weights):
         """Learn the scale of the inputs from the training sequences."""
         n_features = sequences.values.shape[1]
         self._x_mean, self._x_scale = np.zeros(n_features), np.ones(n_features)
         if self.standardize:
             rows = sequences.rows()
-            weights = None if weights is None else np.repeat(weights, sequences.lengths)
+            weights = np.repeat(weights, sequences.lengths)
             self._x_mean, self._x_scale = scale_of(sequences.values[rows], weights)
 
     def _scaled(self, sequences):
         """Return sequences on the scale the network sees."""
-        values = (sequences.values - self._x_mean) / self._x_scale
-        return sequences._replace(values=np.ascontiguousarray(values, self._dtype))
+        with np.errstate(over="ignore"):  # infinity is found below
+            values = (sequences.values - self._x_mean) / self._x_scale
+        return sequences._replace(values=as_scaled("X", values, self._dtype))
 
     def _build(self, n_outputs, per_step, rng):
         """Make a network with fresh parameters, or keep the last one for a warm start."""
@@ -189,24 +214,27 @@ class SequenceEstimator(SequenceSaveMixin, BaseEstimator):
         network.initialise(float(self.forget_bias), rng)
         return network
 
-    def _train(self, network, problem, rng, validation_score):
+    def _train(self, network, problem, rng, validation_score, settings=None, optimizer=None):
         """Train the network and set the fitted attributes."""
-        history = History(self.tol, self.n_iter_no_change)
-        settings, start = self._settings(), network.parameters.copy()
+        history = History(self.tol, self.n_iter_no_change, by_score=self.early_stopping)
+        settings, start = settings or self._settings(), network.parameters.copy()
         with thread_limit(self.n_threads):
             if self.solver == "lbfgs":
                 outcome = train_lbfgs(network, problem, settings, history, validation_score)
             else:
-                outcome = train(network, problem, settings, rng, history, validation_score)
+                outcome = train(
+                    network, problem, settings, rng, history, validation_score, optimizer
+                )
         best = history.best_parameters
         if outcome == "diverged":
             network.parameters[...] = start if best is None else best
-        elif validation_score and best is not None:
+        elif self.early_stopping and best is not None:
             network.parameters[...] = best
         self._network, self.lstm_ = network, network.lstm
         self.loss_curve_ = history.loss_curve
         self.loss_ = history.loss_curve[-1] if history.loss_curve else None
-        self.best_loss_ = None if validation_score or not history.loss_curve else history.best_loss
+        decided = self.early_stopping or not history.loss_curve
+        self.best_loss_ = None if decided else history.best_loss
         self.validation_scores_ = history.validation_scores if validation_score else None
         self.best_validation_score_ = history.best_score if validation_score else None
         self.n_iter_ = len(history.loss_curve)
@@ -221,8 +249,9 @@ class SequenceEstimator(SequenceSaveMixin, BaseEstimator):
         n_held = max(1, round(n * self.validation_fraction))
         if n_held >= n:
             raise ValueError(f"early_stopping needs at least 2 samples to hold one out, got {n}")
-        order = rng.permutation(n)
-        return problem.subset(np.sort(order[n_held:])), problem.subset(np.sort(order[:n_held]))
+        shuffled = rng.permutation(n)
+        rest, held = np.sort(shuffled[n_held:]), np.sort(shuffled[:n_held])
+        return problem.subset(problem.order[rest]), problem.subset(problem.order[held])
 
     def _raw_predict(self, X):
         """Return the network's outputs for X, and X as `Sequences`."""
@@ -240,20 +269,10 @@ class SequenceEstimator(SequenceSaveMixin, BaseEstimator):
         x = as_floats("x", x, self._dtype, 2)
         if x.shape[1] != self._input_size:
             raise ValueError(f"x must have shape (n_samples, {self._input_size}), got {x.shape}")
-        x = ((x - self._x_mean) / self._x_scale).astype(self._dtype)
+        with np.errstate(over="ignore"):  # infinity is found below
+            x = as_scaled("x", (x - self._x_mean) / self._x_scale, self._dtype)
         with thread_limit(self.n_threads):
             return self._network.step(x, state)
-
-    def _trace(self, X):
-        """Return the `LSTMTrace` of the fitted layers over X."""
-        check_is_fitted(self)
-        sequences = self._scaled(self._check_X(X, reset=False))
-        lengths = sequences.lengths
-        padded = np.zeros((len(lengths), lengths.max(), sequences.values.shape[1]), self._dtype)
-        for row, start, n in zip(padded, sequences.starts, lengths, strict=True):
-            row[:n] = sequences.values[start : start + n]
-        with thread_limit(self.n_threads):
-            return self.lstm_.trace(padded, lengths=lengths)
 
     def _rng(self):
         try:

@@ -8,6 +8,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from numlstm.data.validation import check_integer, check_number
 from numlstm.data.vocabulary import check_text
+from numlstm.kernels._threads import thread_limit
 from numlstm.kernels.generation import generate_tokens, read_tokens
 
 BLOCK = 32  # characters that `stream` computes at a time
@@ -161,6 +162,32 @@ class CharGenerationMixin:
         tokens = self._vocabulary.encode("text", check_text("text", text, 1))
         _, log_p = self._read(model, self._network.scratch(1), tokens[None], wanted=True)
         return -log_p[0]
+
+    def trace(self, text):
+        """Return every gate and state of every character while the network reads a text.
+
+        Parameters
+        ----------
+        text : str
+            Its characters must be in `vocabulary_`.
+
+        Returns
+        -------
+        LSTMTrace
+            i, f, g, o, c, h, each (n_layers, 1, len(text), hidden_size).
+
+        Raises
+        ------
+        NotFittedError, TypeError, ValueError
+        """
+        check_is_fitted(self)
+        check_text("text", text, 1)
+        tokens = self._vocabulary.encode("text", text)
+        table = self._network.get_weights().get("embedding")
+        if table is None:
+            table = np.eye(self._network.n_tokens, dtype=self._network.dtype)
+        with thread_limit(self.n_threads):
+            return self.lstm_.trace(table[tokens][None])
 
     def log_prob(self, text):
         """Return the logarithm of the probability of a text among all of its length.

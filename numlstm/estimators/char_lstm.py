@@ -156,7 +156,7 @@ class CharLSTM(CharGenerationMixin, CharSaveMixin, BaseEstimator):
             check_integer("embedding_size", self.embedding_size, 1)
         check_integer("max_iter", self.max_iter, 0)
         check_number("dropout", self.dropout, 0, 1, below=True)
-        check_number("forget_bias", self.forget_bias, -np.inf)
+        check_number("forget_bias", self.forget_bias, -1e30, 1e30)  # float32 holds that
         check_choice("solver", self.solver, ("adam", "sgd"))
         check_choice("learning_rate", self.learning_rate, SCHEDULES)
         check_number("learning_rate_init", self.learning_rate_init, 0, above=True)

@@ -1,23 +1,26 @@
 """`LSTMClassifier`: classes from sequences."""
 
-import warnings
-
 import numpy as np
 from scipy.special import log_softmax, softmax
 from sklearn.base import ClassifierMixin
-from sklearn.exceptions import DataConversionWarning
 from sklearn.metrics import accuracy_score
-from sklearn.utils.class_weight import compute_class_weight
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from numlstm.data.sequences import Sequences, is_ragged
-from numlstm.estimators.predictor import SequencePredictor
+from numlstm.estimators.class_saving import ClassSaveMixin
+from numlstm.estimators.labels import (
+    check_class_weight,
+    number_of,
+    read_labels,
+    weights_of,
+)
+from numlstm.estimators.predictor import SequencePredictor, by_row, takes_steps
 from numlstm.nn.memory import Workspace
 from numlstm.training.problem import predict
 
 
-class LSTMClassifier(ClassifierMixin, SequencePredictor):
+class LSTMClassifier(ClassifierMixin, ClassSaveMixin, SequencePredictor):
     """LSTM classification of sequences: one label each, or one for each time step.
 
     Parameters
@@ -126,7 +129,11 @@ class LSTMClassifier(ClassifierMixin, SequencePredictor):
         self.verbose = verbose
         self.class_weight = class_weight
 
-    def fit(self, X, y, sample_weight=None):
+    def _check_parameters(self):
+        super()._check_parameters()
+        check_class_weight(self.class_weight)
+
+    def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
         """Fit the network.
 
         Parameters
@@ -136,6 +143,9 @@ class LSTMClassifier(ClassifierMixin, SequencePredictor):
         y : array, (n_samples,) or (n_samples, n_timesteps), or list of arrays
             Labels, numbers or strings, of each sequence or of each step.
         sample_weight : array, (n_samples,), optional
+        X_val, y_val : array or list of arrays, optional
+        sample_weight_val : array, optional
+            As in `LSTMRegressor.fit`.
 
         Returns
         -------
@@ -149,51 +159,73 @@ class LSTMClassifier(ClassifierMixin, SequencePredictor):
         """
         self._check_parameters()
         with self._all_or_nothing():
-            return self._fit(X, y, sample_weight)
+            return self._fit(X, y, sample_weight, X_val, y_val, sample_weight_val)
 
-    def _check_y(self, y, sequences):
-        """Return the numbers of the labels (n, 1), or `Sequences` of them, one for each step."""
-        lengths = sequences.lengths
-        if is_ragged(y) and np.ndim(y[0]) > 0:
-            parts = [np.asarray(part).reshape(-1) for part in y]
-            found = np.array([len(part) for part in parts])
-            labels = np.concatenate(parts)
-        else:
-            array = np.asarray(y)
-            if array.ndim == 2 and array.shape[1] == 1:
-                warnings.warn(
-                    "A column-vector y was passed when a 1d array was expected",
-                    DataConversionWarning,
-                    stacklevel=4,
-                )
-                array = array[:, 0]
-            if array.ndim not in (1, 2) or not array.size:
-                raise ValueError(
-                    "y must have shape (n_samples,) or (n_samples, n_timesteps), none of them 0, "
-                    f"got {array.shape}"
-                )
-            labels = array.reshape(-1)
-            found = None if array.ndim == 1 else np.full(len(array), array.shape[1])
-        check_classification_targets(labels)
-        self.classes_, numbers = np.unique(labels, return_inverse=True)
-        self.n_outputs_ = len(self.classes_)
-        self._y_ndim = 1 if found is None else 2
-        numbers = numbers.reshape(-1, 1).astype(np.dtype(self.dtype))
-        self._class_weights = np.asarray(
-            compute_class_weight(self.class_weight, classes=self.classes_, y=labels), np.float64
-        )
-        if found is None:
-            return numbers
-        if not np.array_equal(found, lengths):
-            k = int(np.flatnonzero(found != lengths)[0])
+    @available_if(takes_steps)
+    def partial_fit(self, X, y, classes=None, sample_weight=None):
+        """Go on learning for one epoch of some samples, with the optimiser's moments kept.
+
+        Parameters
+        ----------
+        X : array or list of arrays
+            As in `fit`. The first call sets the scale, if `standardize`: give it a fair sample.
+        y : array or list of arrays
+        classes : array, (n_classes,), optional
+            All labels that will ever come; needed in the first call unless its y has them all.
+        sample_weight : array, (n_samples,), optional
+
+        Returns
+        -------
+        LSTMClassifier
+            Itself.
+
+        Raises
+        ------
+        AttributeError
+            For solver "lbfgs".
+        TypeError, ValueError
+            For parameters or data that make no sense, or unlike those of the first call.
+        """
+        if isinstance(self.class_weight, str):
             raise ValueError(
-                f"y must have one label for each time step of X: sequence {k} has {lengths[k]} "
-                f"steps, but {found[k]} labels"
+                "class_weight 'balanced' needs all labels at once: give partial_fit a dict"
             )
-        return Sequences(numbers, np.cumsum(lengths) - lengths, lengths)
+        if classes is not None:
+            classes = np.unique(column_or_1d(classes))
+        if hasattr(self, "_network"):
+            if classes is not None and not np.array_equal(classes, self.classes_):
+                raise ValueError(
+                    f"classes must be those of the first call, {self.classes_}, got {classes}"
+                )
+            return self._partial_fit(X, y, sample_weight)
+        with self._all_or_nothing():
+            self._expected = classes
+            self._partial_fit(X, y, sample_weight)
+            del self._expected
+            return self
 
-    def _standardize_y(self, targets, weights):
-        self._y_mean, self._y_scale = np.zeros(1), np.ones(1)
+    def _read_y(self, y, sequences):
+        return read_labels(y, sequences.lengths)
+
+    def _learn_targets(self, targets, weights):
+        """Learn which classes there are, and their weights in the loss."""
+        if isinstance(targets, Sequences):
+            weights, targets = np.repeat(weights, targets.lengths), targets.values
+        labels = targets[:, 0]
+        expected = getattr(self, "_expected", None)
+        self.classes_ = np.unique(labels) if expected is None else expected
+        self.n_outputs_ = len(self.classes_)
+        number_of(targets, self.classes_)  # before compute_class_weight says it less clearly
+        self._class_weights = weights_of(self.classes_, self.class_weight, labels, weights)
+
+    def _numbers(self, targets):
+        """Return the number of each label's class in place of the label."""
+        if isinstance(targets, Sequences):
+            return targets._replace(values=self._numbers(targets.values))
+        return number_of(targets, self.classes_).astype(self._dtype)
+
+    def _standardize_y(self, problem):
+        """Leave the labels as they are."""
 
     def _scaled_targets(self, targets):
         return targets
@@ -203,16 +235,19 @@ class LSTMClassifier(ClassifierMixin, SequencePredictor):
 
     def _validation_score(self, network, held):
         workspace = Workspace(network.dtype)
-        numbers, weights = held.targets, held.weights
-        if isinstance(numbers, Sequences):
-            weights = np.repeat(weights, numbers.lengths)
-            numbers = numbers.values[numbers.rows()]
+        numbers, weights = by_row(held)
 
         def score():
             out = predict(network, held.sequences, workspace)
             return accuracy_score(numbers[:, 0], out.argmax(axis=1), sample_weight=weights)
 
         return score
+
+    def _upstream(self, out, output):
+        """Return the gradient of one class's log-probability with respect to the logits (n, K)."""
+        d_out = -softmax(out, axis=1)
+        d_out[:, output] += 1
+        return d_out
 
     def _shaped(self, rows, X, sequences):
         """Return results by row in the shape of the labels of `fit`."""

@@ -1,13 +1,14 @@
 """`LSTMForecaster`: the future of a series from its past."""
 
 import numpy as np
-from sklearn.metrics import r2_score
+from sklearn.metrics import mean_pinball_loss, r2_score
 from sklearn.utils.validation import check_is_fitted
 
 from numlstm.data.sequences import from_array
-from numlstm.data.series import as_series, index_from, usual_spread, window_scales
-from numlstm.data.validation import as_floats, check_choice, check_integer
+from numlstm.data.series import as_series, usual_spread, window_scales
+from numlstm.data.validation import as_floats, as_scaled, check_choice, check_integer
 from numlstm.estimators.base import SequenceEstimator, scale_of
+from numlstm.estimators.forecast_saving import ForecastSaveMixin
 from numlstm.kernels._threads import thread_limit
 from numlstm.nn.memory import Workspace
 from numlstm.training.problem import Problem, predict
@@ -15,7 +16,7 @@ from numlstm.training.problem import Problem, predict
 STRATEGIES = ("direct", "recursive")
 
 
-class LSTMForecaster(SequenceEstimator):
+class LSTMForecaster(ForecastSaveMixin, SequenceEstimator):
     """Forecasts of one or several series by an LSTM that reads a window of the past.
 
     Parameters
@@ -30,7 +31,9 @@ class LSTMForecaster(SequenceEstimator):
     hidden_size, n_layers : int
     bidirectional : bool
     dropout, forget_bias : float
-    loss, solver : str
+    loss : str
+    quantile : float
+    solver : str
     learning_rate_init, alpha : float
     batch_size, max_iter : int
     clip_norm : float or None
@@ -96,6 +99,7 @@ class LSTMForecaster(SequenceEstimator):
         dropout=0.0,
         forget_bias=1.0,
         loss="squared_error",
+        quantile=0.5,
         solver="adam",
         learning_rate_init=1e-3,
         alpha=0.0,
@@ -123,6 +127,7 @@ class LSTMForecaster(SequenceEstimator):
         self.dropout = dropout
         self.forget_bias = forget_bias
         self.loss = loss
+        self.quantile = quantile
         self.solver = solver
         self.learning_rate_init = learning_rate_init
         self.alpha = alpha
@@ -140,19 +145,6 @@ class LSTMForecaster(SequenceEstimator):
         self.n_threads = n_threads
         self.dtype = dtype
         self.verbose = verbose
-
-    _own_arrays = ("_history", "_exogenous", "_floor")
-    _own_facts = ("_window", "_ahead", "_window_scales")
-
-    def _saved_state(self):
-        arrays, fitted = super()._saved_state()
-        return arrays, {**fitted, "index": self._index.describe()}
-
-    def _restore(self, network, arrays, fitted):
-        super()._restore(network, arrays, fitted)
-        self._index = index_from(fitted["index"])
-        blank = np.zeros((1, self.n_outputs_))  # fails for names that do not fit the series
-        self._index.carry_on(blank[:, 0] if self._y_ndim == 1 else blank)
 
     def fit(self, y, X=None):
         """Learn from a series.
@@ -197,6 +189,7 @@ class LSTMForecaster(SequenceEstimator):
         windows, targets = self._training_windows(series, exogenous)
         rng = self._rng()
         network = self._build(targets.shape[1], False, rng)
+        network.quantile = float(self.quantile)
         problem = Problem(from_array(windows), targets, np.ones(len(targets)))
         problem, held = self._split(problem, rng)
         score = None if held is None else self._validation_score(network, held)
@@ -256,7 +249,8 @@ class LSTMForecaster(SequenceEstimator):
             positions = np.flatnonzero(complete)[:, None] + np.arange(self._window)
             inputs += self._exogenous_inputs(exogenous, positions)
         targets = ((future - mean) / scale).reshape(len(future), -1)
-        return np.concatenate(inputs, axis=2).astype(self._dtype), targets.astype(self._dtype)
+        inputs = as_scaled("y (and X)", np.concatenate(inputs, axis=2), self._dtype)
+        return inputs, as_scaled("y", targets, self._dtype)
 
     def _exogenous_inputs(self, exogenous, positions):
         """Return X of the next 1 .. ahead steps at every position of the windows."""
@@ -278,8 +272,11 @@ class LSTMForecaster(SequenceEstimator):
 
         def score():
             out = predict(network, held.sequences, workspace).astype(np.float64)
-            # Not finite where training diverges.
-            return -float(np.mean((out - held.targets) ** 2)) if np.isfinite(out).all() else -np.inf
+            if not np.isfinite(out).all():  # training diverges
+                return -np.inf
+            if self.loss == "quantile":
+                return -mean_pinball_loss(held.targets, out, alpha=self.quantile)
+            return -float(np.mean((out - held.targets) ** 2))
 
         return score
 
@@ -303,8 +300,35 @@ class LSTMForecaster(SequenceEstimator):
         ------
         NotFittedError, TypeError, ValueError
         """
-        check_is_fitted(self)
         n = check_integer("horizon", self.horizon if horizon is None else horizon, 1)
+        exogenous = self._check_future(X, n)
+        forecast = self._forecast(n, exogenous)
+        return self._index.carry_on(forecast[:, 0] if self._y_ndim == 1 else forecast)
+
+    def trace(self, X=None):
+        """Return every gate and state of every step while the network reads the last window.
+
+        Parameters
+        ----------
+        X : array or DataFrame, (horizon, n_features)
+            Other quantities over the forecast steps, where `fit` had them.
+
+        Returns
+        -------
+        LSTMTrace
+            i, f, g, o, c, h, each (n_layers * n_directions, 1, window, hidden_size).
+
+        Raises
+        ------
+        NotFittedError, TypeError, ValueError
+        """
+        exogenous = self._check_future(X, int(self.horizon))
+        with thread_limit(self.n_threads):
+            return self.lstm_.trace(self._inputs(self._history, exogenous, 0)[0])
+
+    def _check_future(self, X, n):
+        """Return X over the window and n steps after it; raise if there is nothing to go on."""
+        check_is_fitted(self)
         if (X is None) != (self._exogenous is None):
             raise ValueError(
                 "X must be given to predict if, and only if, it was given to fit: "
@@ -320,26 +344,29 @@ class LSTMForecaster(SequenceEstimator):
                 f"the last window = {self._window} values of the series must be there to forecast, "
                 f"but {int(np.isnan(self._history).any(axis=1).sum())} are missing"
             )
-        forecast = self._forecast(n, exogenous)
-        return self._index.carry_on(forecast[:, 0] if self._y_ndim == 1 else forecast)
+        if exogenous is None:
+            return None
+        # What lies beyond the last step asked for is not known, and its forecast not used.
+        beyond = np.repeat(exogenous[-1:], self._ahead, axis=0)
+        return np.concatenate([self._exogenous, exogenous, beyond])
+
+    def _inputs(self, history, exogenous, done):
+        """Return what the network reads (1, window, n_inputs), and the window's mean and scale."""
+        mean, scale = window_scales(history[None], self._floor, self._window_scales)
+        inputs = [(history[None] - mean) / scale]
+        if exogenous is not None:
+            positions = done + np.arange(self._window)[None]
+            inputs += self._exogenous_inputs(exogenous, positions)
+        return as_scaled("y (and X)", np.concatenate(inputs, axis=2), self._dtype), mean, scale
 
     def _forecast(self, n, exogenous):
         """Return n steps (n, n_series), block after block."""
         history, blocks, ahead = self._history, [], self._ahead
         workspace = Workspace(self._network.dtype)
-        if exogenous is not None:
-            # What lies beyond the last step asked for is not known, and its forecast not used.
-            beyond = np.repeat(exogenous[-1:], ahead, axis=0)
-            exogenous = np.concatenate([self._exogenous, exogenous, beyond])
         with thread_limit(self.n_threads):
             for done in range(0, n, ahead):
-                mean, scale = window_scales(history[None], self._floor, self._window_scales)
-                inputs = [(history[None] - mean) / scale]
-                if exogenous is not None:
-                    positions = done + np.arange(self._window)[None]
-                    inputs += self._exogenous_inputs(exogenous, positions)
-                sequences = from_array(np.concatenate(inputs, axis=2).astype(self._dtype))
-                out = predict(self._network, sequences, workspace)
+                inputs, mean, scale = self._inputs(history, exogenous, done)
+                out = predict(self._network, from_array(inputs), workspace)
                 block = out.reshape(ahead, -1) * scale[0] + mean[0]
                 blocks.append(block)
                 history = np.concatenate([history, block])[-self._window :]

@@ -36,7 +36,7 @@ def load(path):
     if found is None:
         raise ValueError(f"{path} holds a {kind!r}, which is not a model that can be loaded")
     try:
-        estimator = found(**content["parameters"])
+        estimator = found._from_saved(content["parameters"])
         estimator._check_parameters()
         # Before anything is made: a short file that claims a huge network must not take the memory.
         enough = 3 * estimator.n_layers <= len(arrays)

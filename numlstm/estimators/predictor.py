@@ -1,65 +1,178 @@
-"""What the regressor and the classifier share: `fit` on sequences and their targets."""
+"""What the regressor and the classifier share: `fit` and `partial_fit` on sequences and targets."""
+
+import copy
 
 import numpy as np
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_sample_weight, check_consistent_length
 
 from numlstm.data.sequences import Sequences, plain
 from numlstm.estimators.base import SequenceEstimator
+from numlstm.estimators.insight import InsightMixin
+from numlstm.training.checkpoint import load_optimizer, optimizer_state
+from numlstm.training.loop import Optimizer
 from numlstm.training.problem import Problem
 
 
-class SequencePredictor(SequenceEstimator):
+def takes_steps(estimator):
+    """Return whether the solver goes through the samples in batches."""
+    if estimator.solver == "lbfgs":
+        raise AttributeError("partial_fit needs solver 'adam' or 'sgd', got 'lbfgs'")
+    return True
+
+
+class SequencePredictor(InsightMixin, SequenceEstimator):
     """Base of the estimators with a target for each sequence or step. Not for use by itself."""
 
-    def _fit(self, X, y, sample_weight):
+    def _fit(self, X, y, sample_weight, X_val, y_val, sample_weight_val):
+        problem = self._problem(X, y, sample_weight, reset=True)
+        given = self._given_validation(X_val, y_val, sample_weight_val)
+        if self.shuffle:  # else the order means something
+            problem = problem.distinct()
+        rng = self._rng()
+        network = self._build(self.n_outputs_, problem.per_step, rng)
+        self._learn_scales(problem)
+        problem, held = self._scaled_problem(problem), given and self._scaled_problem(given)
+        if held is None:
+            problem, held = self._split(problem, rng)
+        self._prepare_network(network)
+        score = None if held is None else self._validation_score(network, held)
+        self._train(network, problem, rng, score)
+        self._optimizer = self._generator = None
+        return self
+
+    @available_if(takes_steps)
+    def partial_fit(self, X, y, sample_weight=None):
+        """Go on learning for one epoch of some samples, with the optimiser's moments kept.
+
+        Parameters
+        ----------
+        X : array or list of arrays
+            As in `fit`. The first call sets the scale, if `standardize`: give it a fair sample.
+        y : array or list of arrays
+        sample_weight : array, (n_samples,), optional
+
+        Returns
+        -------
+        estimator
+            Itself.
+
+        Raises
+        ------
+        AttributeError
+            For solver "lbfgs".
+        TypeError, ValueError
+            For parameters or data that make no sense, or unlike those of the first call.
+        """
+        return self._partial_fit(X, y, sample_weight)
+
+    def _partial_fit(self, X, y, sample_weight):
+        self._check_parameters()
+        if self.early_stopping:
+            raise ValueError("partial_fit does not know when to stop: early_stopping must be False")
+        with self._all_or_nothing():
+            return self._go_on(X, y, sample_weight)
+
+    def _go_on(self, X, y, sample_weight):
+        first = not hasattr(self, "_network")
+        problem = self._problem(X, y, sample_weight, reset=first)
+        if self.shuffle:
+            problem = problem.distinct()
+        rng = copy.deepcopy(getattr(self, "_generator", None)) or self._rng()
+        if first:
+            network, optimizer = self._build(self.n_outputs_, problem.per_step, rng), None
+            self._learn_scales(problem)
+            before, steps = [], 0
+        else:
+            network, optimizer = self._copied()
+            before, steps = self.loss_curve_, self.t_
+        if optimizer is None:
+            optimizer = Optimizer(self.solver, network.parameters, self.clip_norm)
+        optimizer.clip_norm = self.clip_norm
+        self._prepare_network(network)
+        settings = self._settings()._replace(max_iter=1)
+        self._train(network, self._scaled_problem(problem), rng, None, settings, optimizer)
+        self.loss_curve_ = [*before, *self.loss_curve_]
+        self.n_iter_, self.best_loss_ = len(self.loss_curve_), min(self.loss_curve_, default=None)
+        self.t_ = max(self.t_, steps)
+        self._optimizer, self._generator = optimizer, rng
+        return self
+
+    def _copied(self):
+        """Return copies of network and optimiser: should a call fail, the fitted ones are whole."""
+        network, optimizer = copy.deepcopy(self._network), getattr(self, "_optimizer", None)
+        if optimizer is None or optimizer.solver != self.solver:
+            return network, None
+        return network, load_optimizer(optimizer_state(optimizer, self._network), network)
+
+    def _problem(self, X, y, sample_weight, reset):
+        """Return what is to be learnt, on the user's scale; samples of no weight are left out."""
         if y is None:
             raise ValueError(
                 f"{type(self).__name__} requires y to be passed, but the target y is None"
             )
         y = plain(y)
-        sequences = self._check_X(X, reset=True)
+        sequences = self._check_X(X, reset)
         n = len(sequences.lengths)
         check_consistent_length(sequences.lengths, y)
-        targets = self._check_y(y, sequences)
+        targets, y_ndim = self._read_y(y, sequences)
         weights = _check_sample_weight(
             sample_weight, sequences.lengths, dtype=np.float64, ensure_non_negative=True
         )
         if weights.sum() == 0:
             raise ValueError(f"sample_weight must have a positive sum, got {n} zeros")
-        per_step = isinstance(targets, Sequences)
-        rng = self._rng()
-        given = weights if sample_weight is not None else None
-        network = self._build(self.n_outputs_, per_step, rng)
-        self._prepare_network(network)
-        self._standardize_X(sequences, given)
-        self._standardize_y(targets, given)
-        problem = Problem(self._scaled(sequences), self._scaled_targets(targets), weights)
-        problem, held = self._split(problem, rng)
-        score = None
-        if held is not None:
-            score = self._validation_score(network, held)
-        self._train(network, problem, rng, score)
-        return self
+        if reset:
+            self._y_ndim = y_ndim
+            self._learn_targets(targets, weights)
+        elif y_ndim != self._y_ndim:
+            raise ValueError(f"y must have {self._y_ndim} dimensions, as before, got {y_ndim}")
+        problem = Problem(sequences, self._numbers(targets), weights)
+        return problem if weights.all() else problem.subset(np.flatnonzero(weights))
+
+    def _given_validation(self, X, y, sample_weight):
+        """Return the problem to validate on, or None where there is no such set."""
+        if X is None and y is None and sample_weight is None:
+            return None
+        if X is None or y is None:
+            missing = "X_val" if X is None else "y_val"
+            raise ValueError(f"X_val and y_val must be given together, but {missing} is None")
+        try:
+            return self._problem(X, y, sample_weight, reset=False)
+        except (TypeError, ValueError) as error:
+            kind = TypeError if isinstance(error, TypeError) else ValueError
+            raise kind(f"of the validation set X_val, y_val: {error}") from error
+
+    def _learn_scales(self, problem):
+        """Learn mean and spread of what there is to train on, each sample by its weight."""
+        self._standardize_X(problem.sequences, problem.weights)
+        self._standardize_y(problem)
+
+    def _scaled_problem(self, problem):
+        """Return a problem on the scale that the network sees."""
+        return problem._replace(
+            sequences=self._scaled(problem.sequences), targets=self._scaled_targets(problem.targets)
+        )
 
     def _prepare_network(self, network):
         """Set what a network needs to know of the targets; nothing by default."""
 
-    def trace(self, X):
-        """Return every gate and state of every step while the network reads sequences.
+    def __getstate__(self):
+        """Return what a copy or a pickle needs."""
+        state = dict(super().__getstate__())
+        if state.get("_optimizer") is not None:
+            state["_optimizer"] = optimizer_state(self._optimizer, self._network)
+        return state
 
-        Parameters
-        ----------
-        X : array or list of arrays
-            As in `fit`.
+    def __setstate__(self, state):
+        """Rebuild from `__getstate__`."""
+        super().__setstate__(state)
+        if state.get("_optimizer") is not None:
+            self._optimizer = load_optimizer(state["_optimizer"], self._network)
 
-        Returns
-        -------
-        LSTMTrace
-            i, f, g, o, c, h, each (n_layers * n_directions, n_samples, n_timesteps, hidden_size);
-            zero past a sequence's end.
 
-        Raises
-        ------
-        NotFittedError, TypeError, ValueError
-        """
-        return self._trace(X)
+def by_row(problem):
+    """Return targets (n_rows, K) and weights (n_rows,) of every row that a network answers."""
+    targets, weights = problem.targets, problem.weights
+    if isinstance(targets, Sequences):
+        return targets.values[targets.rows()], np.repeat(weights, targets.lengths)
+    return targets, weights

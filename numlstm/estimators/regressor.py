@@ -2,13 +2,13 @@
 
 import numpy as np
 from sklearn.base import RegressorMixin
-from sklearn.metrics import r2_score
+from sklearn.metrics import d2_pinball_score, r2_score
 from sklearn.utils.validation import column_or_1d
 
 from numlstm.data.sequences import Sequences, as_ragged, is_ragged
-from numlstm.data.validation import as_floats
+from numlstm.data.validation import as_floats, as_scaled
 from numlstm.estimators.base import scale_of
-from numlstm.estimators.predictor import SequencePredictor
+from numlstm.estimators.predictor import SequencePredictor, by_row
 from numlstm.nn.memory import Workspace
 from numlstm.training.problem import predict
 
@@ -28,15 +28,18 @@ class LSTMRegressor(RegressorMixin, SequencePredictor):
         Share of the outputs dropped between layers while training.
     forget_bias : float
         Initial bias of the forget gates.
-    loss : {"squared_error", "absolute_error", "huber"}
+    loss : {"squared_error", "absolute_error", "huber", "quantile"}
         Mean over targets, on standardised targets if `standardize`. Huber's bend is at 1.
+    quantile : float in (0, 1)
+        Which quantile of the targets loss "quantile" predicts (Koenker & Bassett 1978).
     solver : {"adam", "sgd", "lbfgs"}
         Adam (Kingma & Ba 2015), gradient descent with momentum 0.9, or SciPy's L-BFGS on all
         samples at once, the right one for small networks.
     learning_rate_init : float
         Of "adam" and "sgd".
     alpha : float
-        L2 penalty: alpha / 2 times the squared weights, biases left out.
+        L2 penalty: alpha / 2 times the squared weights, biases left out, is added to the sum of the
+        losses of a batch, as `MLPRegressor` does. Divided by their number, it is in `loss_`.
     batch_size : int
         Sequences per step of "adam" and "sgd".
     max_iter : int
@@ -44,7 +47,9 @@ class LSTMRegressor(RegressorMixin, SequencePredictor):
     clip_norm : float or None
         Largest norm of a gradient; longer ones are scaled down.
     shuffle : bool
-        Draw a new order of the samples in every epoch.
+        Draw new batches in every epoch, each of sequences of similar length. Copies of a sample are
+        one of their total weight: to weigh 2 or to be there twice is the same, to the last bit.
+        False trains in the order given.
     early_stopping : bool
         Hold out a part of the samples, stop when its score stops rising, and restore the weights
         that scored best. Otherwise the training loss decides when to stop.
@@ -80,7 +85,7 @@ class LSTMRegressor(RegressorMixin, SequencePredictor):
     best_loss_ : float or None
         Smallest loss; None with early stopping.
     validation_scores_ : list of float or None
-        R^2 on the samples held out, by epoch.
+        R^2 on the samples held out, by epoch; D^2 of the quantile loss where that is the loss.
     n_iter_ : int
         Epochs done.
     lstm_ : LSTM
@@ -106,6 +111,7 @@ class LSTMRegressor(RegressorMixin, SequencePredictor):
         dropout=0.0,
         forget_bias=1.0,
         loss="squared_error",
+        quantile=0.5,
         solver="adam",
         learning_rate_init=1e-3,
         alpha=0.0,
@@ -130,6 +136,7 @@ class LSTMRegressor(RegressorMixin, SequencePredictor):
         self.dropout = dropout
         self.forget_bias = forget_bias
         self.loss = loss
+        self.quantile = quantile
         self.solver = solver
         self.learning_rate_init = learning_rate_init
         self.alpha = alpha
@@ -148,7 +155,7 @@ class LSTMRegressor(RegressorMixin, SequencePredictor):
         self.dtype = dtype
         self.verbose = verbose
 
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
         """Fit the network.
 
         Parameters
@@ -160,6 +167,10 @@ class LSTMRegressor(RegressorMixin, SequencePredictor):
             Targets of each sequence, or of each step; a list of arrays (n_timesteps, n_outputs) or
             (n_timesteps,) where X is a list.
         sample_weight : array, (n_samples,), optional
+        X_val, y_val : array or list of arrays, optional
+            What to validate on after every epoch. With `early_stopping` it takes the place of a
+            part of the samples; without, it is scored and decides nothing.
+        sample_weight_val : array, optional
 
         Returns
         -------
@@ -173,10 +184,10 @@ class LSTMRegressor(RegressorMixin, SequencePredictor):
         """
         self._check_parameters()
         with self._all_or_nothing():
-            return self._fit(X, y, sample_weight)
+            return self._fit(X, y, sample_weight, X_val, y_val, sample_weight_val)
 
-    def _check_y(self, y, sequences):
-        """Return targets (n, K), or `Sequences` of them where there is one for each step."""
+    def _read_y(self, y, sequences):
+        """Return targets (n, K), or `Sequences` of them, one for each step; and y's dimensions."""
         dtype = np.dtype("float64")
         if is_ragged(y) and is_ragged(y[0]) is False and np.ndim(y[0]) > 0:
             targets = as_ragged("y", y, dtype)
@@ -190,31 +201,40 @@ class LSTMRegressor(RegressorMixin, SequencePredictor):
                     f"n_timesteps, n_outputs), none of them 0, got {np.shape(y)}"
                 )
             array = as_floats("y", y, dtype, np.ndim(y))
-            self._y_ndim, self.n_outputs_ = array.ndim, array.reshape(len(array), -1).shape[1]
-            return array.reshape(len(array), -1)
+            return array.reshape(len(array), -1), array.ndim
         if not np.array_equal(targets.lengths, sequences.lengths):
             k = int(np.flatnonzero(targets.lengths != sequences.lengths)[0])
             raise ValueError(
                 f"y must have one target for each time step of X: sequence {k} has "
                 f"{sequences.lengths[k]} steps, but {targets.lengths[k]} targets"
             )
-        self._y_ndim, self.n_outputs_ = 3, targets.values.shape[1]
+        return targets, 3
+
+    def _learn_targets(self, targets, weights):
+        """Learn how many outputs there are."""
+        self.n_outputs_ = _width(targets)
+
+    def _numbers(self, targets):
+        """Return the targets if there are as many outputs as before."""
+        if _width(targets) != self.n_outputs_:
+            raise ValueError(f"y must have {self.n_outputs_} outputs, got {_width(targets)}")
         return targets
 
-    def _standardize_y(self, targets, weights):
+    def _standardize_y(self, problem):
         self._y_mean, self._y_scale = np.zeros(self.n_outputs_), np.ones(self.n_outputs_)
         if self.standardize:
-            if isinstance(targets, Sequences):
-                weights = None if weights is None else np.repeat(weights, targets.lengths)
-                self._y_mean, self._y_scale = scale_of(targets.values[targets.rows()], weights)
-            else:
-                self._y_mean, self._y_scale = scale_of(targets, weights)
+            self._y_mean, self._y_scale = scale_of(*by_row(problem))
 
     def _scaled_targets(self, targets):
         if isinstance(targets, Sequences):
-            values = ((targets.values - self._y_mean) / self._y_scale).astype(self._dtype)
-            return targets._replace(values=values)
-        return ((targets - self._y_mean) / self._y_scale).astype(self._dtype)
+            return targets._replace(values=self._scaled_targets(targets.values))
+        return as_scaled("y", (targets - self._y_mean) / self._y_scale, self._dtype)
+
+    def _upstream(self, out, output):
+        """Return the gradient of one of the network's outputs with respect to all (n, K)."""
+        d_out = np.zeros_like(out)
+        d_out[:, output] = 1
+        return d_out
 
     def _unscaled(self, out):
         return out * self._y_scale + self._y_mean
@@ -222,10 +242,7 @@ class LSTMRegressor(RegressorMixin, SequencePredictor):
     def _validation_score(self, network, held):
         """Return a function that scores the network on the problem held out."""
         workspace = Workspace(network.dtype)
-        targets, weights = held.targets, held.weights
-        if isinstance(targets, Sequences):
-            weights = np.repeat(weights, targets.lengths)
-            targets = targets.values[targets.rows()]
+        targets, weights = by_row(held)
 
         def score():
             out = predict(network, held.sequences, workspace).astype(np.float64)
@@ -233,9 +250,15 @@ class LSTMRegressor(RegressorMixin, SequencePredictor):
                 return -np.inf
             if len(targets) < 2:  # R^2 is not defined for one target
                 return -float(np.mean((out - targets) ** 2))
+            if self.loss == "quantile":
+                return d2_pinball_score(targets, out, sample_weight=weights, alpha=self.quantile)
             return r2_score(targets, out, sample_weight=weights)
 
         return score
+
+    def _prepare_network(self, network):
+        """Set the quantile that the loss looks at."""
+        network.quantile = float(self.quantile)
 
     def predict(self, X):
         """Predict the targets of sequences.
@@ -320,3 +343,8 @@ class LSTMRegressor(RegressorMixin, SequencePredictor):
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags
+
+
+def _width(targets):
+    """Return how many outputs targets have."""
+    return (targets.values if isinstance(targets, Sequences) else targets).shape[1]

@@ -33,12 +33,20 @@ class SaveMixin:
         check_is_fitted(self)
         self._check_parameters()  # `load` does, and a file that it refuses helps nobody
         arrays, fitted = self._saved_state()
+        content = {"parameters": self._saved_parameters(), "fitted": fitted}
+        write_model(path, type(self).__name__, arrays, content)
+
+    def _saved_parameters(self):
+        """Return the parameters as JSON can hold them."""
         parameters = self.get_params(deep=False)
         geometry = self._network.geometry
         parameters |= {name: geometry[name] for name in geometry if name in parameters}
-        parameters = {name: _plain(value) for name, value in parameters.items()}
-        content = {"parameters": parameters, "fitted": fitted}
-        write_model(path, type(self).__name__, arrays, content)
+        return {name: _plain(value) for name, value in parameters.items()}
+
+    @classmethod
+    def _from_saved(cls, parameters):
+        """Return an estimator with the parameters of a file."""
+        return cls(**parameters)
 
     def _least_size(self, fitted):
         """Return how many numbers the arrays of a file hold at least; see `load`."""

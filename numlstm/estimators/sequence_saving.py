@@ -12,7 +12,7 @@ CURVES = ("loss_curve_", "validation_scores_")
 # Arrays beside the weights, and their shapes: D features, K outputs or series, W past values.
 SHAPES = {
     "_x_mean": "D", "_x_scale": "D", "_y_mean": "K", "_y_scale": "K",
-    "_history": "WK", "_exogenous": "WD", "_floor": "K",
+    "_class_weights": "K", "_history": "WK", "_exogenous": "WD", "_floor": "K",
 }  # fmt: skip
 SWITCHES = ("_window_scales",)  # the facts of a subclass that are no numbers
 

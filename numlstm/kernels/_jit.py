@@ -11,9 +11,11 @@ nogil
 cache
     Numba's disk cache does not notice an edit of a callee in another file. The cache lives in
     a folder named after a hash of every kernel source, the Numba version and the vector width:
-    any edit gives a new, empty folder. Where nothing can be written, nothing is cached.
+    any edit gives a new, empty folder. Where nothing can be written, nothing is cached, and what
+    is damaged is compiled anew.
 """
 
+import contextlib
 import hashlib
 import os
 import sys
@@ -111,9 +113,35 @@ def _decorate(function, **options):
     before = config.CACHE_DIR
     config.CACHE_DIR = str(CACHE_FOLDER)
     try:
-        return numba.njit(cache=True, **_OPTIONS, **options)(function)
+        compiled = numba.njit(cache=True, **_OPTIONS, **options)(function)
     finally:
         config.CACHE_DIR = before
+    _mistrust(compiled._cache)
+    return compiled
+
+
+def _mistrust(cache):
+    """Take what a kernel's cache has damaged, lost or mixed up for what it does not have.
+
+    Numba raises whatever unpickling a damaged file raises. Two processes that each compile another
+    dtype at the same time may write to one file, and the index then finds one for the other.
+    """
+    load, save = cache.load_overload, cache.save_overload
+
+    def load_overload(sig, target_context):
+        try:
+            found = load(sig, target_context)
+        except Exception:  # whatever pickle makes of damaged bytes
+            with contextlib.suppress(OSError):
+                cache.flush()
+            return None
+        return found if found is None or tuple(found.signature.args) == tuple(sig) else None
+
+    def save_overload(sig, data):
+        with contextlib.suppress(OSError):  # the folder is gone, or the disk is full
+            save(sig, data)
+
+    cache.load_overload, cache.save_overload = load_overload, save_overload
 
 
 def kernel(function):

@@ -10,12 +10,18 @@ import math
 from numlstm.kernels._jit import helper, kernel
 from numlstm.kernels.softmax import exponentials
 
-SQUARED, ABSOLUTE, HUBER = 0, 1, 2
+SQUARED, ABSOLUTE, HUBER, QUANTILE = 0, 1, 2, 3
 
 
 @helper
-def point_loss(kind, e):
-    """Return loss and derivative at an error e. eq: squared-error; Huber (1964) with delta 1."""
+def point_loss(kind, quantile, e):
+    """Return loss and derivative at an error e = prediction - target.
+
+    eq: squared-error. Huber (1964) with delta 1; the quantile loss of Koenker & Bassett (1978).
+    """
+    if kind == QUANTILE:
+        slope = 1 - quantile if e > 0 else (-quantile if e < 0 else 0.0)
+        return slope * e, slope
     if kind == SQUARED:
         return e * e, 2 * e
     size = abs(e)
@@ -26,13 +32,15 @@ def point_loss(kind, e):
 
 
 @kernel
-def regression_loss(kind, Y, targets, weights, active, width, scale, dY):
+def regression_loss(kind, quantile, Y, targets, weights, active, width, scale, dY):
     """Return the weighted sum over rows of the mean loss of a row's outputs.
 
     Parameters
     ----------
     kind : int
-        SQUARED, ABSOLUTE or HUBER.
+        SQUARED, ABSOLUTE, HUBER or QUANTILE.
+    quantile : float
+        Of QUANTILE, in (0, 1).
     Y, dY : Rows
         Predictions, and what to overwrite with the gradient; `width` elements a row.
     targets : array, (T * B, K)
@@ -50,7 +58,7 @@ def regression_loss(kind, Y, targets, weights, active, width, scale, dY):
             y, d = Y.start + t * Y.step + r * Y.row, dY.start + t * dY.step + r * dY.row
             loss = 0.0
             for k in range(K):
-                value, slope = point_loss(kind, float(Y.data[y + k]) - targets[n, k])
+                value, slope = point_loss(kind, quantile, float(Y.data[y + k]) - targets[n, k])
                 loss += value
                 dY.data[d + k] = slope * (weights[n] * scale / K)
             for k in range(K, width):

@@ -1,15 +1,26 @@
 """LSTM layers with a dense layer on top: predictions, and the loss with its gradient."""
 
+import math
+
 import numpy as np
 
-from numlstm.kernels.losses import ABSOLUTE, HUBER, SQUARED, log_loss, regression_loss
+from numlstm.kernels.losses import (
+    ABSOLUTE,
+    HUBER,
+    QUANTILE,
+    SQUARED,
+    log_loss,
+    regression_loss,
+)
 from numlstm.nn.dense import Dense
 from numlstm.nn.lstm import LSTM
 from numlstm.nn.memory import Workspace, aligned_zeros
 from numlstm.nn.rows import full_length, time_major
-from numlstm.nn.weights import LSTMWeights
+from numlstm.nn.weights import LSTMWeights, pack, unpack
 
-REGRESSION_LOSSES = {"squared_error": SQUARED, "absolute_error": ABSOLUTE, "huber": HUBER}
+REGRESSION_LOSSES = {
+    "squared_error": SQUARED, "absolute_error": ABSOLUTE, "huber": HUBER, "quantile": QUANTILE,
+}  # fmt: skip
 
 
 class SequenceNetwork:
@@ -66,10 +77,17 @@ class SequenceNetwork:
         self._d_panels = self.stack.layout.views(self.gradient[:split])
         self.workspace = Workspace(self.dtype)
         self.class_weights = np.ones(n_outputs)  # of the log loss
+        self.quantile = 0.5  # of the quantile loss
 
     def initialise(self, forget_bias, rng):
-        """Draw fresh parameters."""
+        """Draw fresh parameters.
+
+        Input weights are scaled by the inputs alone, uniform with variance 1 / D (LeCun et al.
+        1998), as becomes standardised inputs. Glorot's scale takes the units into account: 32 units
+        over one feature then hardly see it, and need several times as many steps to learn.
+        """
         self.lstm._initialise(forget_bias, rng)
+        self.lstm.weights = [w._replace(Wx=_by_inputs(w.Wx)) for w in self.lstm.weights]
         self.dense.initialise(self._head, rng)
 
     def weight_arrays(self):
@@ -122,7 +140,7 @@ class SequenceNetwork:
         weights : array, (T * B,) or (B,)
             Of the rows of `targets`.
         scale : float
-        loss : {"squared_error", "absolute_error", "huber", "log_loss"}
+        loss : {"squared_error", "absolute_error", "huber", "quantile", "log_loss"}
         seed : int
             Of the dropout.
         """
@@ -132,21 +150,57 @@ class SequenceNetwork:
         )
         rows = time_major(out)
         if loss == "log_loss":
-            kernel, kind = log_loss, self.class_weights
+            kernel, kind = log_loss, (self.class_weights,)
         else:
-            kernel, kind = regression_loss, REGRESSION_LOSSES[loss]
-        total = kernel(kind, rows, targets, weights, active, self.dense.width, scale, rows)
-        d_features = self.dense.backward(self._head, features, active, out, self._d_head, ws)
-        _, B = batch.shape
-        carry = self.stack.states(ws, "carry", B, dh=True)
+            kernel, kind = regression_loss, (REGRESSION_LOSSES[loss], self.quantile)
+        total = kernel(*kind, rows, targets, weights, active, self.dense.width, scale, rows)
+        self._backward(kept, features, active, out, self.gradient, ws)
+        return total
+
+    def _backward(self, kept, features, active, d_out, gradient, workspace, dX=None):
+        """Add to a flat gradient, and write the gradient of the inputs if it is wanted."""
+        split, stack = self.stack.layout.size, self.stack
+        d_panels, d_head = stack.layout.views(gradient[:split]), gradient[split:]
+        d_features = self.dense.backward(self._head, features, active, d_out, d_head, workspace)
+        _, B = kept.batch.shape
+        carry = stack.states(workspace, "carry", B, dh=True)
         if self.per_step:
             d_outputs = time_major(d_features)
         else:
-            d_outputs, H = None, self.stack.hidden_size
-            for d, top in enumerate(carry[-self.stack.n_directions :]):
+            d_outputs, H = None, stack.hidden_size
+            for d, top in enumerate(carry[-stack.n_directions :]):
                 top.h[:, :H] = d_features[0, :, d * H : (d + 1) * H]
-        self.stack.backward(self._panels, kept, d_outputs, carry, self._d_panels, ws)
-        return total
+        stack.backward(self._panels, kept, d_outputs, carry, d_panels, workspace, dX)
+
+    def input_gradients(self, batch, lengths, upstream, workspace):
+        """Return the gradient of a function of the outputs at each row's end, for every input.
+
+        Parameters
+        ----------
+        batch : Batch
+        lengths : array of int, (B,)
+        upstream : callable
+            Takes outputs (B, n_outputs) and returns the function's gradient with respect to them.
+        workspace : Workspace
+
+        Returns
+        -------
+        array, (T, B, D)
+            What stands past a row's end is undefined.
+        """
+        out, features, active, kept = self._forward(batch, workspace, keep=True)
+        last = lengths - 1 if self.per_step else 0, np.arange(len(lengths))
+        ends = out[last]
+        d_ends = upstream(ends[:, : self.dense.n_outputs])
+        out.fill(0)
+        ends[...] = 0
+        ends[:, : self.dense.n_outputs] = d_ends
+        out[last] = ends
+        spare = aligned_zeros(self.gradient.shape, self.dtype)  # of the weights; nobody asked
+        n_inputs = self.stack.layout.sizes[0][0]
+        dX = workspace.take("dX", *batch.shape, self.stack.padded_inputs(n_inputs))
+        self._backward(kept, features, active, out, spare, workspace, time_major(dX))
+        return dX[:, :, :n_inputs]
 
     def step(self, x, state):
         """Return the outputs of one time step, (n_samples, n_outputs), and the state after it."""
@@ -163,21 +217,23 @@ class SequenceNetwork:
         K = self.dense.n_outputs
         return {**out, "dense.W": (self.stack.width, K), "dense.b": (K,)}
 
-    def get_weights(self):
-        """Return the parameters in plain layout: a dict of arrays."""
-        out = {}
-        for k, w in enumerate(self.lstm.weights):
-            out |= {f"lstm.{k}.{name}": array for name, array in w._asdict().items()}
-        out["dense.W"], out["dense.b"] = self.dense.get_weights(self._head)
+    def get_weights(self, flat=None):
+        """Return a flat vector, by default the parameters, in plain layout: a dict of arrays."""
+        flat, out = self.parameters if flat is None else flat, {}
+        split = self.stack.layout.size
+        for k, panels in enumerate(self.stack.layout.views(flat[:split])):
+            out |= {f"lstm.{k}.{name}": array for name, array in unpack(panels)._asdict().items()}
+        out["dense.W"], out["dense.b"] = self.dense.get_weights(flat[split:])
         return out
 
-    def set_weights(self, arrays):
-        """Take the parameters from a dict as `get_weights` returns it."""
-        self.lstm.weights = [
-            tuple(arrays[f"lstm.{k}.{name}"] for name in LSTMWeights._fields)
-            for k in range(len(self._panels))
-        ]
-        self.dense.set_weights(self._head, arrays["dense.W"], arrays["dense.b"])
+    def set_weights(self, arrays, flat=None):
+        """Write a dict of `get_weights` into a flat vector, by default the parameters."""
+        flat, split = self.parameters if flat is None else flat, self.stack.layout.size
+        for k, panels in enumerate(self.stack.layout.views(flat[:split])):
+            # Copies: those of a file may be read-only, a type for which Numba would compile anew.
+            own = (np.array(arrays[f"lstm.{k}.{name}"]) for name in LSTMWeights._fields)
+            pack(LSTMWeights(*own), panels)
+        self.dense.set_weights(flat[split:], arrays["dense.W"], arrays["dense.b"])
 
     def __getstate__(self):
         """Return what a copy or a pickle needs: geometry and parameters in plain layout."""
@@ -187,3 +243,9 @@ class SequenceNetwork:
         """Rebuild from `__getstate__`."""
         self.__init__(**state["geometry"])
         self.set_weights(state["weights"])
+
+
+def _by_inputs(Wx):
+    """Return Glorot uniform input weights (D, 4 * H) of a gate on the scale of 1 / D."""
+    n_inputs, wide = Wx.shape
+    return Wx * math.sqrt((n_inputs + wide // 4) / (2 * n_inputs))

@@ -36,7 +36,7 @@ def train_lbfgs(network, problem, settings, history, validation_score=None):
     if not settings.max_iter:  # SciPy would do one iteration
         return "max_iter"
     rows = np.arange(len(problem.sequences.lengths))
-    weight = problem.total_weight(rows) or 1.0
+    weight = problem.total_weight(rows)
     start = network.parameters.astype(np.float64)
     best, outcome = [start], ["max_iter"]
 
@@ -47,7 +47,7 @@ def train_lbfgs(network, problem, settings, history, validation_score=None):
             accumulate(network, problem, part, 1 / weight, settings.loss)
             for part in passes(len(rows), problem.sequences.lengths)
         )
-        loss = total / weight + add_penalty(network, settings.alpha)
+        loss = total / weight + add_penalty(network, settings.alpha / weight)
         return loss, network.gradient.astype(np.float64)
 
     def after_iteration(intermediate_result):
@@ -60,7 +60,7 @@ def train_lbfgs(network, problem, settings, history, validation_score=None):
         bar.set_postfix_str(describe(intermediate_result.fun, score), refresh=False)
         bar.update()
         best[0] = intermediate_result.x.copy()  # SciPy overwrites it in the next line search
-        if validation_score and history.out_of_patience:
+        if validation_score and history.by_score and history.out_of_patience:
             outcome[0] = "converged"
             raise StopIteration
 

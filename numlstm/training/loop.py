@@ -75,7 +75,30 @@ def progress_bar(settings, unit="epoch"):
     return tqdm(total=settings.max_iter, unit=unit, disable=not settings.verbose, leave=True)
 
 
-def train(network, problem, settings, rng, history, validation_score=None, rate=None):
+POOL = 16  # batches whose sequences are sorted by length together
+
+
+def batches(problem, settings, rng):
+    """Return the rows of every batch of an epoch.
+
+    Shuffled sequences of different lengths go into batches of similar ones, as many as there are in
+    a pool of random ones, and the batches into random order.
+    """
+    order, lengths = problem.order, problem.sequences.lengths
+    n, size = len(order), settings.batch_size
+    if not settings.shuffle:
+        return np.split(order, range(size, n, size))
+    order = order[rng.permutation(n)]
+    if lengths.min() == lengths.max() or n <= size:
+        return np.split(order, range(size, n, size))
+    out = []
+    for pool in np.split(order, range(POOL * size, n, POOL * size)):
+        pool = pool[np.argsort(lengths[pool], kind="stable")]
+        out += np.split(pool, range(size, len(pool), size))
+    return [out[k] for k in rng.permutation(len(out))]
+
+
+def train(network, problem, settings, rng, history, validation_score=None, optimizer=None):
     """Train until `max_iter` epochs have passed or nothing improves.
 
     Parameters
@@ -89,22 +112,20 @@ def train(network, problem, settings, rng, history, validation_score=None, rate=
         Recorded into.
     validation_score : callable, optional
         Called after every epoch; higher is better. Without it, the training loss decides.
-    rate : callable, optional
-        Learning rate by step number, from 0; constant by default.
+    optimizer : Optimizer, optional
+        Of an earlier training to go on with; a fresh one by default.
 
     Returns
     -------
     str
         "converged", "max_iter", "interrupted" or "diverged".
     """
-    optimizer = Optimizer(settings.solver, network.parameters, settings.clip_norm)
-    rate = rate or (lambda step: settings.learning_rate_init)
-    n = len(problem.sequences.lengths)
+    if optimizer is None:
+        optimizer = Optimizer(settings.solver, network.parameters, settings.clip_norm)
     with progress_bar(settings) as bar:
         try:
             for _ in range(settings.max_iter):
-                order = rng.permutation(n) if settings.shuffle else np.arange(n)
-                loss = _epoch(network, problem, settings, rng, optimizer, order, rate)
+                loss = _epoch(network, problem, settings, rng, optimizer)
                 if loss is None or not np.isfinite(network.parameters).all():
                     return "diverged"
                 score = validation_score() if validation_score else None
@@ -121,24 +142,21 @@ def train(network, problem, settings, rng, history, validation_score=None, rate=
     return "max_iter"
 
 
-def _epoch(network, problem, settings, rng, optimizer, order, rate):
+def _epoch(network, problem, settings, rng, optimizer):
     """Return the mean loss over an epoch, or None where a gradient was not finite."""
     total, weight = 0.0, 0.0
-    for start in range(0, len(order), settings.batch_size):
-        rows = order[start : start + settings.batch_size]
+    for rows in batches(problem, settings, rng):
         seed = rng.randint(2**31 - 1) if network.dropout else 0
         share = problem.total_weight(rows)
-        if share == 0:
-            continue
         network.gradient.fill(0)
         batch_loss = accumulate(network, problem, rows, 1 / share, settings.loss, seed)
-        penalty = add_penalty(network, settings.alpha)
+        penalty = add_penalty(network, settings.alpha / share)
         if not np.isfinite(batch_loss):
             return None
         total, weight = total + batch_loss + penalty * share, weight + share
-        if not optimizer.step(network.gradient, rate(optimizer.t)):
+        if not optimizer.step(network.gradient, settings.learning_rate_init):
             return None
-    return total / weight if weight else 0.0
+    return total / weight
 
 
 def describe(loss, score):

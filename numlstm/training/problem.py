@@ -1,11 +1,13 @@
 """What is to be learnt: sequences, their targets and weights; and the loss over a batch of them."""
 
+from hashlib import blake2b
 from typing import NamedTuple
 
 import numpy as np
 
 from numlstm.data.sequences import Sequences
 from numlstm.kernels.layout import gather_rows
+from numlstm.nn.memory import Workspace
 from numlstm.nn.rows import load_batch
 
 PASS_ROWS = 512  # sequences per pass where the whole data set is needed
@@ -21,20 +23,56 @@ class Problem(NamedTuple):
         One target for each sequence, or one for each time step.
     weights : array, (n_samples,)
         Of each sequence; in a loss per step, of each of its steps.
+    given : array of int, optional
+        The rows in the order in which the samples were given; theirs is another after `distinct`.
     """
 
     sequences: Sequences
     targets: object
     weights: np.ndarray
+    given: np.ndarray | None = None
+
+    @property
+    def order(self):
+        """The rows in the order in which the samples were given."""
+        return np.arange(len(self.weights)) if self.given is None else self.given
 
     def subset(self, rows):
-        """Return the problem of some of the sequences."""
-        return Problem(self.sequences[rows], self.targets[rows], self.weights[rows])
+        """Return the problem of some of the sequences, given in this order."""
+        kept = np.sort(rows)
+        given = np.searchsorted(kept, rows)
+        return Problem(self.sequences[kept], self.targets[kept], self.weights[kept], given)
+
+    def distinct(self):
+        """Return the problem with copies of a sample merged into one that has their weights.
+
+        They lie in the order of a hash of sequence and target, and that is the order of the sums
+        over a batch. So whether a sample is there twice or weighs twice as much makes no difference
+        to what is learnt, and neither does the order within a batch, not even in the last bit.
+        """
+        keys = []
+        for k, (start, length) in enumerate(zip(*self.sequences[1:], strict=True)):
+            key = blake2b(self.sequences.values[start : start + length].tobytes(), digest_size=16)
+            if self.per_step:
+                start = self.targets.starts[k]
+                key.update(self.targets.values[start : start + length].tobytes())
+            else:
+                key.update(self.targets[k].tobytes())
+            keys.append(key.digest())
+        keys = np.frombuffer(b"".join(keys), "V16")
+        _, first, copies = np.unique(keys, return_index=True, return_inverse=True)
+        weights = np.bincount(copies, self.weights)
+        return Problem(self.sequences[first], self.targets[first], weights, np.argsort(first))
+
+    @property
+    def per_step(self):
+        """Whether there is a target for each time step."""
+        return isinstance(self.targets, Sequences)
 
     def total_weight(self, rows):
         """Return the weight of all targets of some sequences."""
         weights = self.weights[rows]
-        if isinstance(self.targets, Sequences):
+        if self.per_step:
             weights = weights * self.sequences.lengths[rows]
         return float(weights.sum())
 
@@ -52,9 +90,9 @@ def accumulate(network, problem, rows, scale, loss, seed=0):
     seed : int
         Of the dropout.
     """
-    batch, rows = load_batch(problem.sequences, rows, network.workspace)
+    batch, rows = load_batch(problem.sequences, np.sort(rows), network.workspace)
     weights = problem.weights[rows]
-    if isinstance(problem.targets, Sequences):
+    if problem.per_step:
         T, B = batch.shape
         K = problem.targets.values.shape[1]
         targets = network.workspace.take("targets", T, B, K)
@@ -70,9 +108,10 @@ def add_penalty(network, alpha):
     if not alpha:
         return 0.0
     penalty = 0.0
-    for weights, gradient in network.weight_arrays():
-        gradient += network.dtype.type(alpha) * weights
-        penalty += 0.5 * alpha * float(np.vdot(weights, weights))
+    with np.errstate(over="ignore", invalid="ignore"):  # infinity ends the training as diverged
+        for weights, gradient in network.weight_arrays():
+            gradient += network.dtype.type(alpha) * weights
+            penalty += 0.5 * alpha * float(np.vdot(weights, weights))
     return penalty
 
 
@@ -109,4 +148,31 @@ def predict(network, sequences, workspace):
         for r, row in enumerate(rows):
             length = sequences.lengths[row]
             out[ends[row] - length : ends[row]] = y[:length, r]
+    return out
+
+
+def input_gradients(network, sequences, upstream):
+    """Return the gradient of a function of the outputs at each sequence's end, for every input.
+
+    Parameters
+    ----------
+    network : SequenceNetwork
+    sequences : Sequences
+    upstream : callable
+        Takes outputs (n, n_outputs) and returns the function's gradient with respect to them.
+
+    Returns
+    -------
+    array, (n_rows, n_features)
+        The steps of all sequences, one sequence after the other.
+    """
+    lengths = sequences.lengths
+    ends = np.cumsum(lengths)
+    out = np.empty((int(ends[-1]), sequences.values.shape[1]), network.dtype)
+    for rows in passes(len(lengths), lengths):
+        workspace = Workspace(network.dtype)
+        batch, rows = load_batch(sequences, rows, workspace)
+        dX = network.input_gradients(batch, lengths[rows], upstream, workspace)
+        for r, row in enumerate(rows):
+            out[ends[row] - lengths[row] : ends[row]] = dX[: lengths[row], r]
     return out

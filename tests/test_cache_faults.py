@@ -1,0 +1,105 @@
+"""A kernel cache that is damaged, removed, mixed up or filled by two at once: fits go on."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from numlstm.kernels import _jit, optimizers
+
+pytestmark = pytest.mark.skipif(_jit.CACHE_FOLDER is None, reason="nothing is cached")
+KERNEL = "optimizers.global_norm"
+
+
+def start(name, folder, *args):
+    """Start a function of this file in a process whose cache is in a folder."""
+    program = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); "
+    program += f"import test_cache_faults as t; t.{name}(*{args!r})"
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(folder)}
+    return subprocess.Popen(
+        [sys.executable, "-c", program], env=environment, stderr=subprocess.PIPE
+    )
+
+
+def finish(process, limit=120):
+    _, said = process.communicate(timeout=limit)
+    assert process.returncode == 0, said.decode()
+
+
+def check_norm(dtype, n=1000):
+    x = np.arange(n).astype(dtype)
+    expected = np.linalg.norm(x.astype(float))
+    np.testing.assert_allclose(optimizers.global_norm(x), expected, rtol=1e-5)
+
+
+def child_norms(*dtypes):
+    for dtype in dtypes:
+        check_norm(dtype)
+
+
+def child_norms_without_misses(*dtypes):
+    child_norms(*dtypes)
+    assert not optimizers.global_norm.stats.cache_misses
+
+
+def files(folder, ending):
+    return sorted(Path(folder).rglob(f"{KERNEL}-*.{ending}"))
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory):
+    """A cache with one kernel in both dtypes."""
+    folder = tmp_path_factory.mktemp("cache")
+    finish(start("child_norms", folder, "float32", "float64"))
+    assert len(files(folder, "nbc")) == 2
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("ending", "content"), [("nbi", b""), ("nbi", "half"), ("nbc", b"garbage"), ("nbc", "half")]
+)
+def test_damaged_files_are_compiled_anew(filled, tmp_path, ending, content):
+    folder = shutil.copytree(filled, tmp_path / "copy")
+    for file in files(folder, ending):
+        whole = file.read_bytes()
+        file.write_bytes(whole[: len(whole) // 2] if content == "half" else content)
+    finish(start("child_norms", folder, "float32", "float64"))
+    finish(start("child_norms_without_misses", folder, "float32", "float64"))
+
+
+def test_one_dtype_in_the_place_of_another_is_noticed(filled, tmp_path):
+    folder = shutil.copytree(filled, tmp_path / "copy")
+    first, second = files(folder, "nbc")
+    second.write_bytes(first.read_bytes())
+    finish(start("child_norms", folder, "float32", "float64"))
+    finish(start("child_norms_without_misses", folder, "float32", "float64"))
+
+
+def child_loses_its_cache(folder, block):
+    check_norm("float32")
+    shutil.rmtree(folder)
+    if block:
+        Path(folder).write_text("no folder any more")
+    check_norm("float64")
+    from numlstm import LSTMRegressor
+
+    LSTMRegressor()  # all other modules decorate their kernels with the folder gone
+
+
+@pytest.mark.parametrize("block", [False, True])
+def test_a_cache_may_go_while_it_is_in_use(filled, tmp_path, block):
+    folder = shutil.copytree(filled, tmp_path / "copy")
+    finish(start("child_loses_its_cache", folder, str(folder), block))
+
+
+def test_two_processes_fill_an_empty_cache_at_once(tmp_path):
+    both = [start("child_norms", tmp_path, *dtypes) for dtypes in (("float32", "float64"),) * 2]
+    both += [start("child_norms", tmp_path, dtype) for dtype in ("float64", "float32")]
+    for process in both:
+        finish(process)
+    finish(start("child_norms", tmp_path, "float32", "float64"))
+    finish(start("child_norms_without_misses", tmp_path, "float32", "float64"))

@@ -1,0 +1,162 @@
+"""Estimators in worker processes, forked processes and several threads: the same bits, in time.
+
+Each test runs a function of this file, a `child_`, in a process of its own with a time limit: what
+must not happen here is that a process hangs or is aborted.
+"""
+
+import hashlib
+import multiprocessing
+import os
+import subprocess
+import sys
+import threading
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pytest
+from sklearn.model_selection import GridSearchCV
+
+from numlstm import LSTMClassifier, LSTMRegressor
+from numlstm.kernels import _threads
+
+LIMIT = 200  # seconds; compiling into an empty cache included
+
+
+def start_child(name, **environment):
+    """Run a function of this file in a fresh process; it must end without an error, in time."""
+    program = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); "
+    program += f"import test_processes as t; t.{name}()"
+    inherited = {k: v for k, v in os.environ.items() if not k.endswith("_NUM_THREADS")}
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=inherited | environment,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+    )
+    assert done.returncode == 0, f"exit code {done.returncode}\n{done.stdout}{done.stderr}"
+
+
+def data():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(48, 6, 3))
+    return X, X.sum(axis=(1, 2))
+
+
+def digest(seed=0):
+    """Return a hash of all bits of a fit and of its predictions."""
+    X, y = data()
+    out = hashlib.sha256()
+    for kind, target in ((LSTMRegressor, y), (LSTMClassifier, y > 0)):
+        model = kind(20, 2, bidirectional=True, dropout=0.2, max_iter=2, random_state=seed)
+        model.fit(X, target)
+        out.update(model._network.parameters.tobytes() + model.predict(X).tobytes())
+    return out.hexdigest()
+
+
+def use_threads_always():
+    """Send every kernel to the pool of threads, however small its work; return what went there."""
+    real, seen = _threads.start, []
+    _threads.WORK_PER_THREAD = 1
+    _threads.start = lambda args, n: seen.append(n) or real(args, n)
+    return seen
+
+
+# A search with several workers ----------------------------------------------------------------
+
+
+def threads_of_this_worker(_):
+    return _threads.available_threads()
+
+
+def child_search():
+    X, y = data()
+    parallel = use_threads_always()
+
+    def search(n_jobs):
+        model = LSTMRegressor(8, max_iter=3, random_state=0)
+        grid = {"hidden_size": [3, 20], "solver": ["adam", "lbfgs"]}
+        return GridSearchCV(model, grid, cv=2, n_jobs=n_jobs, error_score="raise").fit(X, y)
+
+    alone = search(1)
+    cores = joblib.cpu_count()
+    assert _threads.available_threads() == cores
+    assert parallel or cores == 1  # the pool was in use before anything was forked
+    # No more threads in all than there are cores, unless each worker has but one.
+    for backend, each in (
+        ("loky", max(1, cores // 2)),
+        ("multiprocessing", 1),
+        ("threading", cores),
+    ):
+        with joblib.parallel_config(backend):
+            found = search(2)
+            seen = joblib.Parallel(2)(joblib.delayed(threads_of_this_worker)(k) for k in range(4))
+        assert seen == [each] * 4, (backend, seen)
+        for key in ("mean_test_score", "std_test_score"):
+            np.testing.assert_array_equal(found.cv_results_[key], alone.cv_results_[key])
+        np.testing.assert_array_equal(found.predict(X), alone.predict(X), backend)
+
+
+def test_a_search_finds_the_same_with_every_backend():
+    start_child("child_search")
+
+
+# Threads --------------------------------------------------------------------------------------
+
+
+def child_threads():
+    parallel = use_threads_always()
+    expected = [digest(seed) for seed in range(2)]
+    assert parallel
+    gate, found = threading.Barrier(2), {}
+
+    def work(seed):
+        gate.wait(60)
+        found[seed] = [digest(seed) for _ in range(4)]
+
+    workers = [threading.Thread(target=work, args=[seed]) for seed in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert found == {seed: [expected[seed]] * 4 for seed in range(2)}
+    import numba
+
+    assert numba.threading_layer() == os.environ["NUMBA_THREADING_LAYER"]
+
+
+@pytest.mark.parametrize("layer", ["omp", "workqueue"])
+def test_two_threads_fit_and_predict_at_once(layer):
+    pytest.importorskip("numba.np.ufunc." + ("omppool" if layer == "omp" else "workqueue"))
+    start_child("child_threads", NUMBA_THREADING_LAYER=layer, NUMBA_NUM_THREADS="2")
+
+
+# Processes ------------------------------------------------------------------------------------
+
+
+def child_fork():
+    parallel, found = use_threads_always(), {}
+    for moment in ("before", "after"):
+        with multiprocessing.get_context("fork").Pool(2) as pool:
+            found[moment] = pool.map(digest, [0, 0])
+        expected = digest()
+        assert parallel
+    assert found == {"before": [expected] * 2, "after": [expected] * 2}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.parametrize("layer", ["omp", "workqueue"])
+def test_forks_before_and_after_kernels_ran(layer):
+    pytest.importorskip("numba.np.ufunc." + ("omppool" if layer == "omp" else "workqueue"))
+    start_child("child_fork", NUMBA_THREADING_LAYER=layer, NUMBA_NUM_THREADS="2")
+
+
+def child_spawn():
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        assert pool.submit(digest).result(LIMIT) == digest()
+
+
+def test_a_spawned_process_gives_the_same_bits():
+    start_child("child_spawn")
