@@ -6,7 +6,9 @@
 All weights are those of `weights_of`, so that a test can say what a file holds.
 """
 
+import os
 import warnings
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -58,7 +60,37 @@ def write_torch():
     lengths = torch.tensor([5, 3])
     torch.onnx.export(Packed(), (x, lengths), FOLDER / "torch_packed.onnx", dynamo=False)
     model = torch.nn.ModuleDict({"lstm": torch_module(2, True), "head": torch.nn.Linear(6, 1)})
+    for parameter in model["head"].parameters():
+        torch.nn.init.ones_(parameter)
     save_file(model.state_dict(), FOLDER / "torch.safetensors")
+
+
+def write_keras():
+    os.environ["KERAS_BACKEND"] = "torch"
+    import keras
+
+    layers = keras.layers
+    below = layers.Bidirectional(layers.LSTM(H, return_sequences=True))
+    above = layers.Bidirectional(layers.LSTM(H))
+    model = keras.Sequential([keras.Input((None, D)), below, layers.Dropout(0.1), above])
+    model.set_weights([weights_of(w.shape, k) for k, w in enumerate(model.get_weights())])
+    save_small(model, FOLDER / "bidirectional.keras")
+
+    x = keras.Input((None, D))
+    below, above = layers.LSTM(H, return_sequences=True), layers.LSTM(H)
+    model = keras.Model(x, layers.Dense(1)(above(below(x))))
+    model.set_weights([weights_of(w.shape, k) for k, w in enumerate(model.get_weights())])
+    save_small(model, FOLDER / "functional.keras")
+
+
+def save_small(model, path):
+    """Save a Keras model with the members of the archive compressed; they are a tenth then."""
+    model.save(path)
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
 
 
 def forget_where_it_was_made(path):
@@ -75,3 +107,4 @@ if __name__ == "__main__":
     warnings.simplefilter("ignore")
     FOLDER.mkdir(exist_ok=True)
     write_torch()
+    write_keras()
