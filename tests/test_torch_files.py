@@ -60,9 +60,7 @@ def test_half_precision_is_widened_before_the_biases_are_added(path):
 
 def test_what_is_refused(path):
     save_file({k: v.astype(int) for k, v in interop.to_torch(random_lstm(1)).items()}, path)
-    with pytest.raises(
-        ValueError, match="model.safetensors cannot .* is of dtype I64"
-    ):
+    with pytest.raises(ValueError, match="model.safetensors cannot .* is of dtype I64"):
         interop.from_torch(path)
     save_file({"weight_ih_l999999999999": np.ones((12, 2))}, path)
     with pytest.raises(ValueError, match="model.safetensors cannot .* expected weight_ih_l0, "):
