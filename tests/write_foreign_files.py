@@ -3,15 +3,19 @@
     pip install torch onnx onnxscript keras h5py
     python tests/write_foreign_files.py
 
-All weights are those of `weights_of`, so that a test can say what a file holds.
+All weights are those of `weights_of`, so that a test can say what a file holds. Then weights go out
+to the real layers, which must compute what ours do, and back in by a file of theirs.
 """
 
 import os
+import tempfile
 import warnings
 import zipfile
 from pathlib import Path
 
 import numpy as np
+
+from numlstm import LSTM, interop
 
 FOLDER = Path(__file__).parent / "data"
 D, H = 2, 3
@@ -83,6 +87,58 @@ def write_keras():
     save_small(model, FOLDER / "functional.keras")
 
 
+def check_torch(folder):
+    import torch
+    from safetensors.torch import save_file
+
+    for n_layers, bidirectional in ((1, False), (2, True)):
+        lstm, X = (
+            LSTM(D, H, n_layers=n_layers, bidirectional=bidirectional),
+            weights_of((2, 5, D), 0),
+        )
+        module = torch_module(n_layers, bidirectional)
+        arrays = interop.to_torch(lstm)
+        module.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})
+        with torch.no_grad():
+            outputs = module(torch.from_numpy(X))[0].numpy()
+        np.testing.assert_allclose(outputs, lstm(X)[0], atol=1e-6)
+        save_file(module.state_dict(), folder / "out.safetensors")
+        torch.onnx.export(module, (torch.zeros(2, 5, D),), folder / "out.onnx", dynamo=True)
+        for back in (
+            interop.from_torch(folder / "out.safetensors"),
+            interop.from_onnx(folder / "out.onnx"),
+        ):
+            assert_same(back, lstm)
+
+
+def check_keras(folder):
+    os.environ["KERAS_BACKEND"] = "torch"
+    import keras
+
+    layers = keras.layers
+    for n_layers, bidirectional in ((1, False), (2, True)):
+        lstm, X = (
+            LSTM(D, H, n_layers=n_layers, bidirectional=bidirectional),
+            weights_of((2, 5, D), 0),
+        )
+        model = keras.Sequential([keras.Input((None, D))])
+        for _ in range(n_layers):
+            layer = layers.LSTM(H, return_sequences=True)
+            model.add(layers.Bidirectional(layer) if bidirectional else layer)
+        model.set_weights([array for layer in interop.to_keras(lstm) for array in layer])
+        np.testing.assert_allclose(model.predict(X, verbose=0), lstm(X)[0], atol=1e-6)
+        model.save(folder / "out.keras")
+        model.save_weights(folder / "out.weights.h5")
+        for name in ("out.keras", "out.weights.h5"):
+            assert_same(interop.from_keras(folder / name), lstm)
+
+
+def assert_same(a, b):
+    for ours, theirs in zip(a.weights, b.weights, strict=True):
+        for left, right in zip(ours, theirs, strict=True):
+            np.testing.assert_array_equal(left, right)
+
+
 def save_small(model, path):
     """Save a Keras model with the members of the archive compressed; they are a tenth then."""
     model.save(path)
@@ -108,3 +164,8 @@ if __name__ == "__main__":
     FOLDER.mkdir(exist_ok=True)
     write_torch()
     write_keras()
+    for path in FOLDER.iterdir():
+        path.chmod(0o644)
+    with tempfile.TemporaryDirectory() as folder:
+        check_torch(Path(folder))
+        check_keras(Path(folder))
