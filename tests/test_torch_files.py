@@ -62,6 +62,12 @@ def test_what_is_refused(path):
     save_file({k: v.astype(int) for k, v in interop.to_torch(random_lstm(1)).items()}, path)
     with pytest.raises(ValueError, match="model.safetensors cannot .* is of dtype I64"):
         interop.from_torch(path)
+    big = {
+        k: np.full_like(v, np.finfo("f").max) for k, v in interop.to_torch(random_lstm(1)).items()
+    }
+    save_file(big, path)
+    with pytest.raises(ValueError, match="model.safetensors cannot .* finite"):
+        interop.from_torch(path)
     save_file({"weight_ih_l999999999999": np.ones((12, 2))}, path)
     with pytest.raises(ValueError, match="model.safetensors cannot .* expected weight_ih_l0, "):
         interop.from_torch(path)

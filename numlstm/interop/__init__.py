@@ -1,4 +1,10 @@
-"""Weights of other systems into a `numlstm.LSTM` and back; none of those systems is imported."""
+"""Weights of other systems into a `numlstm.LSTM` and back, and models out as a whole.
+
+None of those systems is imported. Files of Keras are read with h5py, ONNX models with onnx; both
+are in the extra `interop` and are loaded when they are needed. Files are data: their sizes are
+looked at before anything is read, and nothing in them is executed. What cannot be converted without
+loss is refused, and the error says what would be lost.
+"""
 
 from numlstm.interop.keras import from_keras, to_keras
 from numlstm.interop.onnx_export import to_onnx

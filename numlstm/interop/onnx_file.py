@@ -86,7 +86,10 @@ class OnnxFile:
         """Return a tensor as an array, half precision widened to float32."""
         if tensor.data_location == tensor.EXTERNAL:
             self._load_external(tensor)
-        array = self._onnx.numpy_helper.to_array(tensor)
+        try:
+            array = self._onnx.numpy_helper.to_array(tensor)
+        except (ValueError, TypeError, KeyError) as error:
+            raise ValueError(f"the tensor {tensor.name!r} is damaged: {error!r}") from None
         narrow = array.dtype == np.float16 or array.dtype.name == "bfloat16"
         return array.astype(np.float32) if narrow else array
 

@@ -4,6 +4,7 @@ import os
 
 import numpy as np
 
+from numlstm.interop._files import refusing
 from numlstm.interop.onnx_file import OnnxFile
 from numlstm.interop.onnx_stack import find_stack
 from numlstm.interop.onnx_values import UnknownValue, Values
@@ -40,16 +41,12 @@ def from_onnx(path, dtype=None):
         clipping, coupled gates, peepholes, other activations, the reverse direction alone, an
         initial state of the model's own, or LSTMs that do not form one stack of layers.
     """
-    path = os.fspath(path)
-    try:
-        file = OnnxFile(path)
-        stack = find_stack(file)
-        layers = [_layer(file, node) for node in stack]
+    with refusing(path):
+        file = OnnxFile(os.fspath(path))
+        layers = [_layer(file, node) for node in find_stack(file)]
         _check_geometry(layers)
         weights = [w for _, group in layers for w in group]
         return LSTM.from_weights(weights, bidirectional=layers[0][0], dtype=dtype)
-    except (ValueError, TypeError, RecursionError) as error:
-        raise ValueError(f"{path} cannot be converted: {error}") from None
 
 
 def _layer(file, node):
@@ -81,8 +78,9 @@ def _layer(file, node):
 
 def _weights(W, R, B):
     """Return the weights of one direction in our layout and order of gates."""
-    input_bias, recurrent_bias = np.split(B, 2)
-    Wx, Wh, b = (_our_gates(array) for array in (W, R, input_bias + recurrent_bias))
+    with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is refused later
+        bias = np.add(*np.split(B, 2))
+    Wx, Wh, b = (_our_gates(array) for array in (W, R, bias))
     return LSTMWeights(Wx.T, Wh.T, b)
 
 

@@ -60,7 +60,8 @@ def from_torch(state_dict, dtype=None, prefix=None):
     for run in runs:
         Wx, Wh = arrays[f"weight_ih{run}"].T, arrays[f"weight_hh{run}"].T
         zero = np.zeros(Wh.shape[1], Wh.dtype)
-        b = arrays.get(f"bias_ih{run}", zero) + arrays.get(f"bias_hh{run}", zero)
+        with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is refused later
+            b = arrays.get(f"bias_ih{run}", zero) + arrays.get(f"bias_hh{run}", zero)
         weights.append(LSTMWeights(Wx, Wh, b))
     return LSTM.from_weights(weights, bidirectional=bidirectional, dtype=dtype)
 
