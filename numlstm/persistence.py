@@ -81,7 +81,22 @@ def write_model(path, kind, arrays, description):
     content = {"version": FORMAT_VERSION, "class": kind, **description}
     text = json.dumps(content, sort_keys=True, allow_nan=True)
     digest = _digest(arrays, text)
-    data = save(arrays, {KEY: json.dumps({"sha256": digest, "content": text})})
+    write_file(path, save(arrays, {KEY: json.dumps({"sha256": digest, "content": text})}))
+
+
+def write_file(path, data):
+    """Write bytes, atomically: the file is the old one or the new one, never half of one.
+
+    Parameters
+    ----------
+    path : path
+    data : bytes
+
+    Raises
+    ------
+    OSError
+        If the folder is missing or not writable, or the disk is full; the old file stays.
+    """
     path = Path(path)
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:

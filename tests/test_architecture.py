@@ -22,9 +22,9 @@ MAX_LINES = 400
 # Floor -> the floors it may import. The top (cli and the package itself) may import any.
 BELOW = {"kernels": {"kernels"}, "data": {"data"}, "datasets": {"data"}, "persistence": set()}
 BELOW["nn"] = {"kernels", "data", "persistence", "nn"}
-BELOW["interop"] = {"kernels", "data", "nn", "interop"}
 BELOW["training"] = {"kernels", "nn", "data", "persistence", "training"}
-BELOW["estimators"] = BELOW["training"] | {"interop", "estimators"}
+BELOW["estimators"] = BELOW["training"] | {"estimators"}
+BELOW["interop"] = BELOW["estimators"] | {"interop"}
 BELOW["plotting"] = BELOW["estimators"] | {"plotting"}
 BELOW["metrics"] = set()
 TOP = {"numlstm", "cli", "demo", "__main__"}
@@ -245,7 +245,8 @@ UPWARD = [
     ("numlstm.nn.lstm", "from ..training import loop"),
     ("numlstm.data.sequences", "from ..nn import weights"),
     ("numlstm.nn.lstm", "from numlstm import LSTMRegressor"),
-    ("numlstm.interop.tf1", "from numlstm.training import loop"),
+    ("numlstm.interop.tf1", "from numlstm.plotting import GateDisplay"),
+    ("numlstm.estimators.base", "from numlstm.interop import from_tf1"),
     ("numlstm.training.loop", "from numlstm.estimators import base"),
     ("numlstm.persistence", "from numlstm.estimators import base"),
     ("numlstm.estimators.base", "from numlstm import plotting"),

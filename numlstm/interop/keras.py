@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from numlstm.interop._files import is_path, refusing
+from numlstm.interop.keras_file import read_keras
 from numlstm.nn.lstm import LSTM
 from numlstm.nn.weights import LSTMWeights
 
@@ -11,15 +13,19 @@ def from_keras(layers, dtype=None, bidirectional=False):
 
     Parameters
     ----------
-    layers : sequence of (kernel, recurrent_kernel, bias), or flat sequence of arrays
+    layers : sequence of (kernel, recurrent_kernel, bias), flat sequence of arrays, or path
         Arrays (D, 4H), (H, 4H), (4H,), the lowest layer first. Flat is what ``get_weights()``
         returns, of one layer or of a model that has no other weights. Without a bias
         (``use_bias=False``) it is zero.
+
+        Or a file that Keras 3 wrote, ``.keras`` or ``.weights.h5``. Its other layers are left
+        alone. Only the former says how the layers are joined, and with which activations; of the
+        latter the LSTM layers are taken in their order, as a stack with default activations.
     dtype : {"float32", "float64"}, optional
         That of the weights by default.
     bidirectional : bool
         Whether the layers were wrapped in ``Bidirectional``, whose ``get_weights()`` has the
-        forward direction before the reverse one, as here.
+        forward direction before the reverse one, as here. A file says so itself.
 
     Returns
     -------
@@ -28,8 +34,15 @@ def from_keras(layers, dtype=None, bidirectional=False):
     Raises
     ------
     ValueError
-        If a shape is wrong, or a direction is missing.
+        If a shape is wrong, or a direction is missing. For a file that is damaged or something
+        else, and for layers that are no stack of LSTMs, or not with default activations.
+    ImportError, OSError
+        For a file: without the package h5py, of the extra `interop`; if it cannot be read.
     """
+    if is_path(layers):
+        groups, bidirectional = read_keras(layers)
+        with refusing(layers):
+            return from_keras(groups, dtype, bidirectional)
     groups = [_group(index, group) for index, group in enumerate(_grouped(list(layers)))]
     directions = 2 if bidirectional else 1
     if not groups or len(groups) % directions:

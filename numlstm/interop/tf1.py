@@ -4,24 +4,38 @@ One kernel (D + H, 4H), input rows above recurrent rows, gates in the order i, j
 The forget bias is not in a checkpoint: the cell adds it to f at run time, so it must be named here.
 """
 
+import zipfile
+import zlib
+from collections.abc import Mapping
+
 import numpy as np
 
+from numlstm.interop._files import is_path, refusing
+from numlstm.interop.npz_file import NpzArrays
+from numlstm.interop.tf1_names import find_cells
 from numlstm.nn.lstm import LSTM
 from numlstm.nn.weights import LSTMWeights
 
 
-def from_tf1(layers, forget_bias=1.0, dtype=None):
+def from_tf1(layers, forget_bias=1.0, dtype=None, bidirectional=False, scope=None):
     """Make an LSTM of the weights of BasicLSTMCells.
 
     Parameters
     ----------
-    layers : sequence of (kernel, bias)
-        Arrays (D + H, 4H) and (4H,), one pair per cell of the MultiRNNCell, lowest first. In a
-        checkpoint they are called ``.../basic_lstm_cell/kernel`` and ``.../bias``.
+    layers : sequence of (kernel, bias), mapping of str to array-like, or path
+        Arrays (D + H, 4H) and (4H,), one pair per cell of the MultiRNNCell, lowest first. Or all
+        variables of a checkpoint by their names, old or new ones, as a mapping or as an ``.npz``
+        file; those of other layers and of optimisers are left alone. The names of
+        `bidirectional_dynamic_rnn` and `stack_bidirectional_dynamic_rnn` are known as well.
     forget_bias : float
         What the cells were made with; 1.0 is TensorFlow's default.
     dtype : {"float32", "float64"}, optional
         That of the weights by default.
+    bidirectional : bool
+        Whether the pairs are those of a forward and a backward cell by turns, of one layer after
+        the other. Names say so themselves.
+    scope : str, optional
+        How the names of the variables begin, where there are several LSTMs.
 
     Returns
     -------
@@ -31,20 +45,42 @@ def from_tf1(layers, forget_bias=1.0, dtype=None):
     Raises
     ------
     ValueError
-        If a shape is wrong, or the cells differ in their number of units.
+        If a shape is wrong, or the cells differ in their number of units. By name: if one is
+        missing, if there are several LSTMs, peepholes or a projection; for a file that is damaged
+        or something else.
+    OSError
+        If a file cannot be read.
+
+    Notes
+    -----
+    Where TensorFlow is installed, this makes such a file of a checkpoint::
+
+        reader = tf.train.load_checkpoint(path)
+        names = reader.get_variable_to_shape_map()
+        np.savez("model.npz", **{name: reader.get_tensor(name) for name in names})
     """
+    if is_path(layers):
+        with open(layers, "rb") as file, refusing(layers, zipfile.BadZipFile, zlib.error, OSError):
+            return from_tf1(NpzArrays(file), forget_bias, dtype, scope=scope)
+    if isinstance(layers, Mapping):
+        names, bidirectional = find_cells(layers, scope)
+        layers = [(layers[kernel], layers[bias]) for kernel, bias in names]
     pairs = [_pair(layer, pair) for layer, pair in enumerate(layers)]
-    if not pairs:
-        raise ValueError("from_tf1 expects at least one (kernel, bias) pair, got none")
+    directions = 2 if bidirectional else 1
+    if not pairs or len(pairs) % directions:
+        raise ValueError(
+            f"from_tf1 expects {directions} (kernel, bias) per layer, and at least one layer, "
+            f"got {len(pairs)}"
+        )
     units = pairs[0][1].size // 4
     inputs = pairs[0][0].shape[0] - units
     weights = []
-    for layer, (kernel, bias) in enumerate(pairs):
-        _check_shapes(layer, kernel, bias, inputs if layer == 0 else units, units)
+    for k, (kernel, bias) in enumerate(pairs):
+        _check_shapes(k, kernel, bias, inputs if k < directions else units * directions, units)
         kernel = _swap_middle_gates(kernel)
         bias = _add_to_forget_gate(_swap_middle_gates(bias), forget_bias)
         weights.append(LSTMWeights(kernel[:-units], kernel[-units:], bias))
-    return LSTM.from_weights(weights, dtype=dtype)
+    return LSTM.from_weights(weights, bidirectional=bidirectional, dtype=dtype)
 
 
 def to_tf1(lstm, forget_bias=1.0):
@@ -96,7 +132,8 @@ def _pair(layer, pair):
     """Return kernel and bias as arrays that are fit to be measured."""
     if len(pair) != 2:
         raise ValueError(f"layer {layer}: expected a pair (kernel, bias), got {len(pair)} items")
-    kernel, bias = np.asarray(pair[0]), np.asarray(pair[1])
+    # Half precision is widened here: with the forget bias it would lose digits.
+    kernel, bias = (a.astype(np.result_type(a, np.float32)) for a in map(np.asarray, pair))
     if bias.ndim != 1 or bias.size == 0 or bias.size % 4:
         raise ValueError(f"layer {layer}: bias must have shape (4 * units,), got {bias.shape}")
     if kernel.ndim != 2 or kernel.shape[0] <= bias.size // 4:

@@ -1,4 +1,6 @@
-"""PyTorch: the state dict of a torch.nn.LSTM. Gates in our order, matrices transposed, two biases.
+"""PyTorch: the state dict of a torch.nn.LSTM, or a safetensors file that holds one.
+
+Gates are in our order, matrices are transposed, and there are two biases.
 
 Names per layer k: ``weight_ih_l{k}`` (4H, D), ``weight_hh_l{k}`` (4H, H), ``bias_ih_l{k}`` and
 ``bias_hh_l{k}`` (4H,), which PyTorch adds up; the reverse direction has ``_reverse`` behind each.
@@ -8,6 +10,7 @@ import re
 
 import numpy as np
 
+from numlstm.interop._files import is_path, refusing
 from numlstm.nn.lstm import LSTM
 from numlstm.nn.weights import LSTMWeights
 
@@ -17,16 +20,19 @@ _NAME = re.compile(
 )
 
 
-def from_torch(state_dict, dtype=None):
+def from_torch(state_dict, dtype=None, prefix=None):
     """Make an LSTM of the state dict of a torch.nn.LSTM, or of a model that holds one.
 
     Parameters
     ----------
-    state_dict : mapping of str to array-like or tensor
+    state_dict : mapping of str to array-like or tensor, or path
         The LSTM's names may share a prefix such as ``"encoder.lstm."``; what belongs to other
-        modules is left alone. Without any bias (``bias=False``) the biases are zero.
+        modules is left alone. Without any bias (``bias=False``) the biases are zero. Or a
+        safetensors file of a state dict; of its arrays only those of the LSTM are read.
     dtype : {"float32", "float64"}, optional
-        That of the weights by default.
+        That of the weights by default; half precision becomes float32.
+    prefix : str, optional
+        Which LSTM to take, if there are several.
 
     Returns
     -------
@@ -36,18 +42,26 @@ def from_torch(state_dict, dtype=None):
     ------
     ValueError
         If a name is missing, a shape is wrong, there are several LSTMs, or the LSTM has a
-        projection (``proj_size``), which a `numlstm.LSTM` has not.
+        projection (``proj_size``), which a `numlstm.LSTM` has not; for a file that is damaged or
+        something else.
+    OSError
+        If a file cannot be read.
     """
-    arrays = _arrays_of_one_lstm(state_dict)
+    if is_path(state_dict):
+        with open(state_dict, "rb"):  # an OSError of its own where that cannot be done
+            return _from_file(state_dict, dtype, prefix)
+    arrays = _arrays_of_one_lstm(state_dict, prefix)
     bidirectional = "weight_ih_l0_reverse" in arrays
-    n_layers = 1 + max(int(_NAME.fullmatch(name)["layer"]) for name in arrays)
+    # Not the highest number: a name may claim any.
+    n_layers = len({_NAME.fullmatch(name)["layer"] for name in arrays})
     runs = _runs(n_layers, bidirectional)
     _check(arrays, runs)
     weights = []
     for run in runs:
         Wx, Wh = arrays[f"weight_ih{run}"].T, arrays[f"weight_hh{run}"].T
         zero = np.zeros(Wh.shape[1], Wh.dtype)
-        b = arrays.get(f"bias_ih{run}", zero) + arrays.get(f"bias_hh{run}", zero)
+        with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is refused later
+            b = arrays.get(f"bias_ih{run}", zero) + arrays.get(f"bias_hh{run}", zero)
         weights.append(LSTMWeights(Wx, Wh, b))
     return LSTM.from_weights(weights, bidirectional=bidirectional, dtype=dtype)
 
@@ -64,7 +78,7 @@ def to_torch(lstm):
     arrays : dict of str to ndarray
         New C-contiguous arrays, in the order of PyTorch's own state dict; the whole bias is in
         ``bias_ih`` and ``bias_hh`` is zero. `torch.from_numpy` makes tensors of them for a
-        ``torch.nn.LSTM(..., batch_first=True)``.
+        ``torch.nn.LSTM(..., batch_first=True)``, `safetensors.numpy.save_file` a file.
     """
     arrays = {}
     directions = 2 if lstm.bidirectional else 1
@@ -83,26 +97,57 @@ def _runs(n_layers, bidirectional):
     return [f"_l{layer}{direction}" for layer in range(n_layers) for direction in directions]
 
 
-def _arrays_of_one_lstm(state_dict):
+def _from_file(path, dtype, prefix):
+    """Return the LSTM in a safetensors file."""
+    from safetensors import SafetensorError, safe_open
+
+    with refusing(path, SafetensorError), safe_open(path, framework="numpy") as file:
+        # Other modules may be large, or of dtypes that NumPy has not: their names are enough.
+        state_dict = {
+            name: _tensor(file, name) if _NAME.fullmatch(name) else None for name in file.keys()
+        }
+        return from_torch(state_dict, dtype, prefix)
+
+
+def _tensor(file, name):
+    """Return an array of a safetensors file."""
+    dtype = file.get_slice(name).get_dtype()
+    if dtype not in ("F64", "F32", "F16"):
+        raise ValueError(
+            f"{name} is of dtype {dtype}, but F64, F32 and F16 can be read: save the state dict of "
+            "module.float()"
+        )
+    return file.get_tensor(name)
+
+
+def _arrays_of_one_lstm(state_dict, prefix):
     """Return the arrays of the only LSTM among the entries, by their names without prefix."""
     matches = [match for name in state_dict if (match := _NAME.fullmatch(name))]
+    if prefix is not None:
+        matches = [match for match in matches if match["prefix"] == prefix]
     prefixes = sorted({match["prefix"] for match in matches})
     if not prefixes:
         raise ValueError(
-            "expected names such as weight_ih_l0 and weight_hh_l0 (of a torch.nn.LSTM), "
-            f"got {', '.join(map(str, state_dict)) or 'no names at all'}"
+            f"expected names such as {prefix or ''}weight_ih_l0 and {prefix or ''}weight_hh_l0 "
+            f"(of a torch.nn.LSTM), got {', '.join(map(str, state_dict)) or 'no names at all'}"
         )
     if len(prefixes) > 1:
         raise ValueError(
             f"expected the weights of one LSTM, got {len(prefixes)}, with the prefixes "
-            f"{', '.join(map(repr, prefixes))}: pass the entries of one of them"
+            f"{', '.join(map(repr, prefixes))}: say which one by prefix"
         )
     return {match["name"]: _as_array(state_dict[match[0]]) for match in matches}
 
 
 def _as_array(value):
     """Return an array of anything NumPy takes, and of a tensor that wants gradients."""
-    return np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
+    if hasattr(value, "detach"):
+        value = value.detach().cpu()
+        # NumPy has no such dtype, and float32 holds all of its numbers.
+        value = value.float() if str(value.dtype) == "torch.bfloat16" else value
+    array = np.asarray(value)
+    # Half precision is widened here: a sum of two biases would lose digits in it.
+    return array.astype(np.float32) if array.dtype == np.float16 else array
 
 
 def _check(arrays, runs):
