@@ -72,6 +72,9 @@ def test_they_leave_the_model_alone(X):
     before = model.predict(X)
     model.input_gradients(X)
     assert np.array_equal(model.predict(X), before)
+    model._network.parameters *= 1e200
+    with pytest.raises(ValueError, match="beyond float64: the fitted weights are too large"):
+        model.input_gradients(X)
     with pytest.raises(ValueError, match=r"output must be an integer in \[0, 0\], got 1"):
         model.input_gradients(X, output=1)
 

@@ -54,7 +54,9 @@ class InsightMixin:
 
         Raises
         ------
-        NotFittedError, TypeError, ValueError
+        NotFittedError, TypeError
+        ValueError
+            Also if the weights are so large that the gradients overflow.
 
         Notes
         -----
@@ -67,6 +69,10 @@ class InsightMixin:
         with thread_limit(self.n_threads):
             gradients = input_gradients(
                 self._network, self._scaled(sequences), lambda out: self._upstream(out, output)
+            )
+        if not np.isfinite(gradients).all():
+            raise ValueError(
+                f"the gradients of X are beyond {gradients.dtype}: the fitted weights are too large"
             )
         unit = getattr(self, "_y_scale", None)  # classes have none
         with np.errstate(over="ignore"):  # what y's and X's sizes make infinite is so
