@@ -23,6 +23,7 @@ import numlstm
 from numlstm import CharLSTM, LSTMClassifier, LSTMForecaster, LSTMRegressor
 
 N_CASES = int(os.environ.get("NUMLSTM_FUZZ", 0))
+pytestmark = [pytest.mark.timeout(0)] if N_CASES else []  # a single case has a deadline
 fuzz = settings(
     max_examples=N_CASES or 40,
     derandomize=not N_CASES,
