@@ -1,4 +1,4 @@
-"""`sample_weight`: to weigh twice as much is to be there twice, to the last bit."""
+"""`sample_weight`: where a step sees all samples, to weigh twice is to be there twice, to the bit."""
 
 import numpy as np
 import pytest
@@ -43,7 +43,7 @@ def test_weights_are_repetitions(X, kind, solver, form, dtype):
         X = [x[: 1 + k % T] for k, x in enumerate(X)]
     y = targets(kind, X, form != "one target")
     again = np.repeat(np.arange(N), WEIGHTS)
-    options = {"solver": solver, "dtype": dtype, "batch_size": 4, "alpha": 0.1}
+    options = {"solver": solver, "dtype": dtype, "alpha": 0.1}
     weighted = make(kind, **options).fit(list(X), y, sample_weight=WEIGHTS)
     repeated = make(kind, **options).fit([X[k] for k in again], [y[k] for k in again])
     assert_same(weighted, repeated, list(X))
@@ -61,7 +61,7 @@ def test_balanced_classes_count_weights(X):
 
 def test_copies_stay_on_one_side_of_the_split(X):
     y = X.sum(axis=(1, 2))
-    options = {"early_stopping": True, "validation_fraction": 0.25}
+    options = {"early_stopping": True, "validation_fraction": 0.25, "batch_size": 3 * N}
     once = make(LSTMRegressor, **options).fit(X, y)
     thrice = make(LSTMRegressor, **options).fit(np.repeat(X, 3, axis=0), np.repeat(y, 3))
     np.testing.assert_allclose(thrice.predict(X), once.predict(X), rtol=1e-5)
@@ -89,9 +89,9 @@ def test_a_weight_says_how_much_a_sample_counts(X):
     np.testing.assert_allclose(model.predict(X), [1.5, 1.5, -4, -4], atol=1e-2)
 
 
-def test_without_shuffle_a_copy_comes_where_it_was_given(X):
+def test_a_copy_is_a_sample_of_its_own_among_batches(X):
     y = X.sum(axis=(1, 2))
     X, y = np.concatenate([X, X]), np.concatenate([y, y])
-    model = make(LSTMRegressor, shuffle=False, batch_size=5, max_iter=1).fit(X, y)
-    assert model.t_ == 5  # 24 samples, not 12
-    assert make(LSTMRegressor, batch_size=5, max_iter=1).fit(X, y).t_ == 3
+    for shuffle in (False, True):
+        model = make(LSTMRegressor, shuffle=shuffle, batch_size=5, max_iter=1).fit(X, y)
+        assert model.t_ == 5  # 24 samples, not 12

@@ -1,5 +1,6 @@
 """`CharLSTM`: learns a text character by character, writes more of it, and measures texts."""
 
+import copy
 import os
 
 import numpy as np
@@ -20,7 +21,12 @@ from numlstm.estimators.char_saving import CharSaveMixin
 from numlstm.kernels._threads import thread_limit
 from numlstm.nn.char_network import CharNetwork
 from numlstm.training.char_loop import Streams, TextSettings, TextTrainer, run
-from numlstm.training.checkpoint import load_checkpoint, save_checkpoint
+from numlstm.training.checkpoint import (
+    load_checkpoint,
+    load_optimizer,
+    optimizer_state,
+    save_checkpoint,
+)
 from numlstm.training.history import History
 from numlstm.training.loop import Optimizer, report
 
@@ -253,12 +259,14 @@ class CharLSTM(CharGenerationMixin, CharSaveMixin, BaseEstimator):
         first = not hasattr(self, "_network")
         vocabulary = Vocabulary.of(text) if first else self._vocabulary
         tokens = vocabulary.encode("text", text)
-        rng = getattr(self, "_rng", None) or self._new_rng()
-        network = self._new_network(vocabulary, rng) if first else self._network
+        # Copies: should a call fail, what was fitted is whole.
+        rng = copy.deepcopy(getattr(self, "_rng", None)) or self._new_rng()
+        network = self._new_network(vocabulary, rng) if first else copy.deepcopy(self._network)
         trainer = self._trainer(network, tokens, 1, rng)
         previous = getattr(self, "_optimizer", None)
         if previous is not None and previous.solver == self.solver:
-            trainer.optimizer, previous.clip_norm = previous, self.clip_norm
+            trainer.optimizer = load_optimizer(optimizer_state(previous, self._network), network)
+            trainer.optimizer.clip_norm = self.clip_norm
         curve = [] if first else list(self.loss_curve_)
         outcome = self._run(trainer, None, vocabulary, None)
         self._finish(trainer, vocabulary, outcome, False)
@@ -292,7 +300,7 @@ class CharLSTM(CharGenerationMixin, CharSaveMixin, BaseEstimator):
                     "warm_start needs the geometry of the previous fit, "
                     f"{self._network.geometry}, got {geometry}"
                 )
-            return self._network
+            return copy.deepcopy(self._network)
         network = CharNetwork(**geometry)
         network.initialise(float(self.forget_bias), rng)
         return network

@@ -27,8 +27,7 @@ class SequencePredictor(InsightMixin, SequenceEstimator):
     def _fit(self, X, y, sample_weight, X_val, y_val, sample_weight_val):
         problem = self._problem(X, y, sample_weight, reset=True)
         given = self._given_validation(X_val, y_val, sample_weight_val)
-        if self.shuffle:  # else the order means something
-            problem = problem.distinct()
+        problem = self._merged(problem)
         rng = self._rng()
         network = self._build(self.n_outputs_, problem.per_step, rng)
         self._learn_scales(problem)
@@ -76,8 +75,7 @@ class SequencePredictor(InsightMixin, SequenceEstimator):
     def _go_on(self, X, y, sample_weight):
         first = not hasattr(self, "_network")
         problem = self._problem(X, y, sample_weight, reset=first)
-        if self.shuffle:
-            problem = problem.distinct()
+        problem = self._merged(problem)
         rng = copy.deepcopy(getattr(self, "_generator", None)) or self._rng()
         if first:
             network, optimizer = self._build(self.n_outputs_, problem.per_step, rng), None
@@ -128,6 +126,16 @@ class SequencePredictor(InsightMixin, SequenceEstimator):
             raise ValueError(f"y must have {self._y_ndim} dimensions, as before, got {y_ndim}")
         problem = Problem(sequences, self._numbers(targets), weights)
         return problem if weights.all() else problem.subset(np.flatnonzero(weights))
+
+    def _merged(self, problem):
+        """Merge copies of a sample where each step sees all samples, so that the sum is the same.
+
+        There a weight is a repetition, to the last bit. Batches of a larger set are drawn from the
+        samples as they were given: merged, fewer batches would make an epoch.
+        """
+        at_once = self.solver == "lbfgs" or len(problem.weights) <= self.batch_size
+        # Not shuffled, the order means something.
+        return problem.distinct() if at_once and self.shuffle else problem
 
     def _given_validation(self, X, y, sample_weight):
         """Return the problem to validate on, or None where there is no such set."""
