@@ -1,4 +1,4 @@
-"""`sample_weight`: where a step sees all samples, to weigh twice is to be there twice, to the bit."""
+"""`sample_weight`: where a step sees all samples, twice the weight is a second copy, to the bit."""
 
 import numpy as np
 import pytest
