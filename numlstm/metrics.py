@@ -1,4 +1,4 @@
-"""Measures of forecasts that scikit-learn does not have."""
+"""Measures of forecasts that scikit-learn does not have; in use in book/08_series.md."""
 
 import numpy as np
 

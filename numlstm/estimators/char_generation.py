@@ -1,4 +1,7 @@
-"""What a fitted character model does: write text, and say how probable texts are."""
+"""What a fitted character model does: write text, and say how probable texts are.
+
+book/09_characters.md derives temperature and bits per character; book/10_memory.md looks inside.
+"""
 
 import math
 

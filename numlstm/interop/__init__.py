@@ -4,6 +4,8 @@ None of those systems is imported. Files of Keras are read with h5py, ONNX model
 are in the extra `interop` and are loaded when they are needed. Files are data: their sizes are
 looked at before anything is read, and nothing in them is executed. What cannot be converted without
 loss is refused, and the error says what would be lost.
+
+All gate orders and layouts: book/a_gate_orders.md. From BasicLSTMCell: book/11_tutorial.md.
 """
 
 from numlstm.interop.keras import from_keras, to_keras

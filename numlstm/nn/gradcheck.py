@@ -1,4 +1,8 @@
-"""Gradient checks: what backward says, against what central differences of forward say."""
+"""Gradient checks: what backward says, against what central differences of forward say.
+
+Why the differences are central, and how good they are, is the subject of
+book/05_gradient_checks.md.
+"""
 
 import numpy as np
 

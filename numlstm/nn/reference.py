@@ -1,7 +1,9 @@
 """The LSTM in plain NumPy, gate by gate: the definition that the kernels are tested against.
 
 Slow, short, and faithful to the dtype it is given. Nothing is checked and only NumPy is imported.
-Every line that is an equation of the book ends in the label of that equation.
+Every line that is an equation of the book ends in the label of that equation: book/02_cell.md
+derives the way forward, book/03_backward.md and book/04_through_time.md the way back, and
+book/07_training.md losses, clipping and Adam.
 
 Shapes: N samples, T time steps, D features, H hidden units, K classes. Gates in the order
 i (input), f (forget), g (candidate), o (output); the forget bias is part of b.

@@ -2,7 +2,7 @@
 
 The text is cut into `batch_size` contiguous streams, read side by side in chunks of `seq_length`
 characters. The state is carried from chunk to chunk, the gradient is not (Williams & Peng 1990;
-Sutskever 2013).
+Sutskever 2013). What that loses is measured in book/04_through_time.md.
 """
 
 import math

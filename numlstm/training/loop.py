@@ -1,4 +1,7 @@
-"""Minibatch training: shuffled epochs of clipped Adam or momentum steps."""
+"""Minibatch training: shuffled epochs of clipped Adam or momentum steps.
+
+book/07_training.md does the same in NumPy, with the same losses digit for digit.
+"""
 
 import warnings
 from typing import NamedTuple
