@@ -30,7 +30,7 @@ def finish(process, limit=120):
     assert process.returncode == 0, said.decode()
 
 
-def check_norm(dtype, n=1000):
+def check_norm(dtype, n=1024):
     x = np.arange(n).astype(dtype)
     expected = np.linalg.norm(x.astype(float))
     np.testing.assert_allclose(optimizers.global_norm(x), expected, rtol=1e-5)
@@ -103,3 +103,30 @@ def test_two_processes_fill_an_empty_cache_at_once(tmp_path):
         finish(process)
     finish(start("child_norms", tmp_path, "float32", "float64"))
     finish(start("child_norms_without_misses", tmp_path, "float32", "float64"))
+
+
+NOWHERE = """
+import sys, warnings
+with warnings.catch_warnings(record=True) as said:
+    warnings.simplefilter("always")
+    import numpy as np
+    from numlstm.kernels import optimizers
+assert optimizers.__file__.startswith(sys.argv[1]), optimizers.__file__
+assert ["no writable folder" in str(warning.message) for warning in said] == [True], said
+norm = optimizers.global_norm(np.array([3.0, 4.0] + [0.0] * 62))
+assert abs(norm - 5) < 1e-12, norm
+"""
+
+
+def test_home_and_site_packages_may_be_read_only(tmp_path):
+    """Root may write anywhere, but nobody can make a folder where there is a file."""
+    (tmp_path / "home").touch()
+    source, ignore = Path(_jit.__file__).parents[1], shutil.ignore_patterns("__pycache__")
+    package = shutil.copytree(source, tmp_path / "site" / "numlstm", ignore=ignore)
+    (package / "kernels" / "__pycache__").touch()
+    hidden = ("NUMBA_CACHE_DIR", "XDG_CACHE_HOME", "LOCALAPPDATA", "PYTHONPATH")
+    environment = {key: value for key, value in os.environ.items() if key not in hidden}
+    home = str(tmp_path / "home")
+    environment |= {"HOME": home, "LOCALAPPDATA": home, "PYTHONPATH": str(tmp_path / "site")}
+    program = [sys.executable, "-B", "-c", NOWHERE, str(tmp_path)]
+    finish(subprocess.Popen(program, env=environment, cwd=tmp_path, stderr=subprocess.PIPE))
