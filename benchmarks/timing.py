@@ -1,7 +1,8 @@
 """How long several ways of doing one thing take: in turns, so that they share the machine's moods.
 
-A timed call follows untimed ones of the same side. The threads of the other sides spin for a while
-after their last call (GNU OpenMP's up to 15 ms, on one of our two cores) and would be measured too.
+Timed calls follow untimed ones of the same side. The threads of the other sides spin for a while
+after their last call (GNU OpenMP's up to 15 ms, onnxruntime's 50, on one of our two cores) and
+would be measured too.
 """
 
 import time
@@ -11,7 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-SETTLE = 0.03  # seconds of untimed calls before the timed ones
+SETTLE = 0.1  # seconds of untimed calls before the timed ones
+TURN = 0.05  # seconds of timed calls, at most
 
 
 class Side(NamedTuple):
@@ -54,24 +56,24 @@ def paired(*sides, seconds, rounds=5):
         Turns of each side at least, however long they take.
     """
     sides = [side if isinstance(side, Side) else Side(side) for side in sides]
-    settle = min(SETTLE, seconds / 10)
+    share = min(TURN, seconds / 10)
     times, done = [[] for _ in sides], 0
     for side in sides:
         with side.around():
-            _repeat(side.warm or side.run, settle)  # compiles, allocates
+            _repeat(side.warm or side.run, share)  # compiles, allocates
     end = time.perf_counter() + seconds * len(sides)
     while done < rounds or time.perf_counter() < end:
         for side, found in zip(sides, times, strict=True):
-            found += turn(side, settle)
+            found += turn(side, share)
         done += 1
     return [float(np.median(found)) / side.calls for side, found in zip(sides, times, strict=True)]
 
 
-def turn(side, settle):
-    """Return the times of some calls, after untimed ones for about as long."""
+def turn(side, share):
+    """Return the times of calls for about `share` seconds, after untimed ones."""
     with side.around():
-        _repeat(side.warm or side.run, settle)
-        return _repeat(side.run, settle)
+        _repeat(side.warm or side.run, SETTLE)
+        return _repeat(side.run, share)
 
 
 def _repeat(function, seconds):

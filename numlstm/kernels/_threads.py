@@ -78,9 +78,8 @@ def start_pool():
 
     By default they spin for 300,000 rounds, 6 to 15 ms: on a machine with other work every meeting
     of threads then waits for a time slice. 10,000 rounds, 0.2 ms, bridge the Python between two
-    kernels: a thread that sleeps may be woken on the core of its waker, and the two then take turns
-    (forward pass of a character model: 2.9 ms where 1.6 ms are needed). The variable is read once,
-    when the library is loaded, and is put back after that.
+    kernels; to wake a thread that sleeps takes 30 us. The variable is read once, when the library
+    is loaded, and is put back after that.
     """
     chosen = {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & set(os.environ)
     if not chosen:
