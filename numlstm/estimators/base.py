@@ -95,10 +95,11 @@ class SequenceEstimator(SequenceSaveMixin, BaseEstimator):
 
     @contextmanager
     def _all_or_nothing(self):
-        """Undo what a `fit` has set if it fails: an earlier one stays as it was."""
+        """Undo what a `fit` has set if it fails: an earlier one stays. Limit its threads."""
         before = vars(self).copy()
         try:
-            yield
+            with thread_limit(self.n_threads):
+                yield
         except BaseException:
             vars(self).clear()
             vars(self).update(before)
@@ -218,13 +219,10 @@ class SequenceEstimator(SequenceSaveMixin, BaseEstimator):
         """Train the network and set the fitted attributes."""
         history = History(self.tol, self.n_iter_no_change, by_score=self.early_stopping)
         settings, start = settings or self._settings(), network.parameters.copy()
-        with thread_limit(self.n_threads):
-            if self.solver == "lbfgs":
-                outcome = train_lbfgs(network, problem, settings, history, validation_score)
-            else:
-                outcome = train(
-                    network, problem, settings, rng, history, validation_score, optimizer
-                )
+        if self.solver == "lbfgs":
+            outcome = train_lbfgs(network, problem, settings, history, validation_score)
+        else:
+            outcome = train(network, problem, settings, rng, history, validation_score, optimizer)
         best = history.best_parameters
         if outcome == "diverged":
             network.parameters[...] = start if best is None else best

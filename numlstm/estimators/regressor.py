@@ -47,9 +47,9 @@ class LSTMRegressor(RegressorMixin, SequencePredictor):
     clip_norm : float or None
         Largest norm of a gradient; longer ones are scaled down.
     shuffle : bool
-        Draw new batches in every epoch, each of sequences of similar length. Copies of a sample are
-        one of their total weight: to weigh 2 or to be there twice is the same, to the last bit.
-        False trains in the order given.
+        Draw new batches in every epoch, each of sequences of similar length; False trains in the
+        order given. Where a step sees all samples ("lbfgs", or no more samples than `batch_size`),
+        to weigh 2 or to be there twice is the same, to the last bit.
     early_stopping : bool
         Hold out a part of the samples, stop when its score stops rising, and restore the weights
         that scored best. Otherwise the training loss decides when to stop.

@@ -16,7 +16,7 @@ from numlstm.nn.dense import Dense
 from numlstm.nn.lstm import LSTM
 from numlstm.nn.memory import Workspace, aligned_zeros
 from numlstm.nn.rows import full_length, time_major
-from numlstm.nn.weights import LSTMWeights, pack, unpack
+from numlstm.nn.weights import LSTMWeights, initial_weights, pack, unpack
 
 REGRESSION_LOSSES = {
     "squared_error": SQUARED, "absolute_error": ABSOLUTE, "huber": HUBER, "quantile": QUANTILE,
@@ -86,8 +86,8 @@ class SequenceNetwork:
         1998), as becomes standardised inputs. Glorot's scale takes the units into account: 32 units
         over one feature then hardly see it, and need several times as many steps to learn.
         """
-        self.lstm._initialise(forget_bias, rng)
-        self.lstm.weights = [w._replace(Wx=_by_inputs(w.Wx)) for w in self.lstm.weights]
+        layers = [initial_weights(*sizes, forget_bias, rng) for sizes in self.stack.layout.sizes]
+        self.lstm.weights = [w._replace(Wx=_by_inputs(w.Wx)) for w in layers]
         self.dense.initialise(self._head, rng)
 
     def weight_arrays(self):
