@@ -9,7 +9,7 @@ import numpy as np
 
 from numlstm.kernels._jit import helper, kernel
 from numlstm.kernels.cell import cell_backward
-from numlstm.kernels.lstm import block_rows
+from numlstm.kernels.lstm import first_row
 from numlstm.kernels.products import (
     RUN,
     add_row_sums,
@@ -60,25 +60,24 @@ def dot_inputs(panels, gates, g, g_panel, dX, at, add):
 
 
 @helper
-def input_gradients(panels, Wx, gates, t, n, dX, add, block, worker, n_workers):
-    """Write dX of this worker's rows at time t from the gradients of the pre-activations."""
+def input_gradients(panels, Wx, gates, t, dX, add, first, stop):
+    """Write dX of rows first .. stop at time t from the gradients of the pre-activations."""
     P, T, B, W = gates.shape
     Q, _, wide = Wx.shape
     zeros = np.zeros(wide, Wx.dtype)
     start = dX.start + t * dX.step
-    for first in range(worker * block, n, n_workers * block):
-        rows, at, g = min(block, n - first), start + first * dX.row, (t * B + first) * W
-        for q in range(Q):
-            c = at + q * wide
-            if add:
-                panel_rows(dX.data, c, dX.row, gates, g, W, T * B * W, W, P,
-                           Wx, q * P * W * wide, dX.data, c, dX.row, rows)  # fmt: skip
-            else:
-                panel_rows(zeros, 0, 0, gates, g, W, T * B * W, W, P,
-                           Wx, q * P * W * wide, dX.data, c, dX.row, rows)  # fmt: skip
-        if Q == 0:
-            for r in range(rows):
-                dot_inputs(panels, gates, g + r * W, T * B * W, dX.data, at + r * dX.row, add)
+    at, g, rows = start + first * dX.row, (t * B + first) * W, stop - first
+    for q in range(Q):
+        c = at + q * wide
+        if add:
+            panel_rows(dX.data, c, dX.row, gates, g, W, T * B * W, W, P,
+                       Wx, q * P * W * wide, dX.data, c, dX.row, rows)  # fmt: skip
+        else:
+            panel_rows(zeros, 0, 0, gates, g, W, T * B * W, W, P,
+                       Wx, q * P * W * wide, dX.data, c, dX.row, rows)  # fmt: skip
+    if Q == 0:
+        for r in range(rows):
+            dot_inputs(panels, gates, g + r * W, T * B * W, dX.data, at + r * dX.row, add)
 
 
 @kernel
@@ -109,33 +108,29 @@ def lstm_backward_chunk(
     T, Hp, VL = active.shape[0] - 1, c.shape[2], lanes(gates)
     dh, dc = carry.h, carry.c
     Q, _, wide = transposed.Wh.shape
-    Hq, block = dh.shape[1], block_rows(active, n_workers)
+    Hq = dh.shape[1]
+    low, high = first_row(active, worker, n_workers), first_row(active, worker + 1, n_workers)
     dh_flat, zeros = dh.reshape(-1), np.zeros(wide, dh.dtype)
     for s in range(T):
         t = s if reverse else T - 1 - s
-        n, size = active[t], B * Hp
+        size, stop = B * Hp, min(active[t], high)
         prev, this = (t + reverse) * size, (t + 1 - reverse) * size
-        for r0 in range(worker * block, n, n_workers * block):
-            stop = min(r0 + block, n)
-            if d_outputs.data.size:
-                at = d_outputs.start + t * d_outputs.step
-                for r in range(r0, stop):
-                    row = at + r * d_outputs.row
-                    add_vectors(d_outputs.data, row, dh_flat, r * Hq, panels.n_units)
-            for p in range(P):
-                for r in range(r0, stop):
-                    g, at = ((p * T + t) * B + r) * W, r * Hp + p * VL
-                    cell_backward(gates, g, c, prev + at, this + at, dh, r * Hq + p * VL, dc, at)
+        if d_outputs.data.size:
+            at = d_outputs.start + t * d_outputs.step
+            for r in range(low, stop):
+                row = at + r * d_outputs.row
+                add_vectors(d_outputs.data, row, dh_flat, r * Hq, panels.n_units)
+        for p in range(P):
+            for r in range(low, stop):
+                g, at = ((p * T + t) * B + r) * W, r * Hp + p * VL
+                cell_backward(gates, g, c, prev + at, this + at, dh, r * Hq + p * VL, dc, at)
         for q in range(Q):
-            for r in range(worker * block, n, n_workers * block):
-                panel_rows(
-                    zeros, 0, 0, gates, (t * B + r) * W, W, T * B * W, W, P, transposed.Wh,
-                    q * P * W * wide, dh, r * Hq + q * wide, Hq, min(block, n - r),
-                )  # fmt: skip
+            panel_rows(
+                zeros, 0, 0, gates, (t * B + low) * W, W, T * B * W, W, P, transposed.Wh,
+                q * P * W * wide, dh, low * Hq + q * wide, Hq, stop - low,
+            )  # fmt: skip
         if dX.data.size:
-            input_gradients(
-                panels, transposed.Wx, gates, t, n, dX, reverse, block, worker, n_workers
-            )
+            input_gradients(panels, transposed.Wx, gates, t, dX, reverse, low, stop)
 
 
 @kernel

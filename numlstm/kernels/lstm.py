@@ -72,25 +72,30 @@ class Lookup(NamedTuple):
 
 
 @helper
-def block_rows(active, n_workers):
-    """Return how many rows a worker takes at a time.
+def first_row(active, worker, n_workers):
+    """Return where a worker's rows begin: all have about as many steps to run.
 
-    Equal lengths: an even share in one piece, since a line of memory that two cores touch is
-    fetched from the other one over and over. Ragged: tiles dealt out in turns, longest first, so
-    that each worker gets as many steps.
+    In one piece, since a line of memory that two cores touch is fetched from the other one over and
+    over; an even number, since two single rows cost as much as one.
     """
-    B = active[0]
-    share = -(-B // n_workers)
-    if active[active.shape[0] - 2] == B:
-        return share + share % 2  # two single rows cost as much as one
-    return min(TILE_ROWS, share)
+    T, B, total = active.shape[0] - 1, active[0], 0
+    for t in range(T):
+        total += active[t]
+    low, high = 0, B
+    while low < high:
+        row, steps = (low + high) // 2, 0
+        for t in range(T):
+            steps += min(active[t], row)
+        if steps * n_workers < total * worker:
+            low = row + 1
+        else:
+            high = row
+    return min(B, low + low % 2)
 
 
 @helper
-def preactivations(
-    x, at, D, h, prev, H, weights, w, init, i, i_row, gates, g, n, block, worker, n_workers
-):
-    """Set gates = init + x @ Wx + h @ Wh: pre-activations of one panel, this worker's rows.
+def preactivations(x, at, D, h, prev, H, weights, w, init, i, i_row, gates, g, first, stop):
+    """Set gates = init + x @ Wx + h @ Wh: pre-activations of one panel, rows first .. stop.
 
     The panel's weights, start and rows lie at w, i and g. `init` is a bias (i_row 0) or the gates
     themselves (i_row W), which then hold the rows that tokens look up.
@@ -100,62 +105,54 @@ def preactivations(
     W, Hp, size = 2 * half, h.shape[2], (D + H) * half
     data, row = x.data, x.row
     for k in range(2):
-        wk, ik, gk = w + k * size, i + k * half, g + k * half
-        for first in range(worker * block, n, n_workers * block):
-            r, stop = first, min(first + block, n)
-            while stop - r >= 4:
-                ir, xr, hr, gr = ik + r * i_row, at + r * row, prev + r * Hp, gk + r * W
-                if stop - r >= TILE_ROWS:
-                    pair_full(init, ir, i_row, data, xr, row, D, h, hr, Hp, H, weights, wk, 0,
-                              gates, gr, W)  # fmt: skip
-                    r += TILE_ROWS
-                else:
-                    pair_4(init, ir, i_row, data, xr, row, D, h, hr, Hp, H, weights, wk, 0,
-                           gates, gr, W)  # fmt: skip
-                    r += 4
-    for first in range(worker * block, n, n_workers * block):
-        rows = min(block, n - first)
-        left = rows % TILE_ROWS % 4
-        r = first + rows - left
-        ir, xr, hr, gr = i + r * i_row, at + r * row, prev + r * Hp, g + r * W
-        if left >= 2:
-            pair_2x2(init, ir, i_row, data, xr, row, D, h, hr, Hp, H, weights, w, size,
-                     gates, gr, W)  # fmt: skip
-            ir, xr, hr, gr, left = ir + 2 * i_row, xr + 2 * row, hr + 2 * Hp, gr + 2 * W, left - 2
-        if left == 1:
-            pair_1x2(init, ir, i_row, data, xr, row, D, h, hr, Hp, H, weights, w, size,
-                     gates, gr, W)  # fmt: skip
+        wk, ik, gk, r = w + k * size, i + k * half, g + k * half, first
+        while stop - r >= 4:
+            ir, xr, hr, gr = ik + r * i_row, at + r * row, prev + r * Hp, gk + r * W
+            if stop - r >= TILE_ROWS:
+                pair_full(init, ir, i_row, data, xr, row, D, h, hr, Hp, H, weights, wk, 0,
+                          gates, gr, W)  # fmt: skip
+                r += TILE_ROWS
+            else:
+                pair_4(init, ir, i_row, data, xr, row, D, h, hr, Hp, H, weights, wk, 0,
+                       gates, gr, W)  # fmt: skip
+                r += 4
+    left = max(0, stop - first) % TILE_ROWS % 4
+    r = stop - left
+    ir, xr, hr, gr = i + r * i_row, at + r * row, prev + r * Hp, g + r * W
+    if left >= 2:
+        pair_2x2(init, ir, i_row, data, xr, row, D, h, hr, Hp, H, weights, w, size,
+                 gates, gr, W)  # fmt: skip
+        ir, xr, hr, gr, left = ir + 2 * i_row, xr + 2 * row, hr + 2 * Hp, gr + 2 * W, left - 2
+    if left == 1:
+        pair_1x2(init, ir, i_row, data, xr, row, D, h, hr, Hp, H, weights, w, size,
+                 gates, gr, W)  # fmt: skip
 
 
 @helper
-def look_up(lookup, t, B, p, gates, g, n, block, worker, n_workers):
+def look_up(lookup, t, B, p, gates, g, first, stop):
     """Copy the table's row of each token, its part of one panel, to the gates of this step."""
     wide, W = lookup.table.shape[1], 4 * lanes(gates)
     table, flat = lookup.table.reshape(-1), gates.reshape(-1)
-    for first in range(worker * block, n, n_workers * block):
-        for r in range(first, min(first + block, n)):
-            row = lookup.tokens[t * B + r] * wide + p * W
-            copy_vectors(table, row, flat, g + r * W, W)
+    for r in range(first, stop):
+        copy_vectors(table, lookup.tokens[t * B + r] * wide + p * W, flat, g + r * W, W)
 
 
 @helper
-def copy_rows(source, target, d, first, stop, block, worker, n_workers):
-    """Copy this worker's rows among [first, stop) of a (B, width) array to flat `target`."""
+def load_rows(source, target, d, first, stop):
+    """Copy rows first .. stop of a (B, width) array to flat `target`."""
     width = source.shape[1]
-    flat = source.reshape(-1)
-    for r in range(first, stop):
-        if r // block % n_workers == worker:
-            copy_vectors(flat, r * width, target, d + r * width, width)
+    copy_vectors(
+        source.reshape(-1), first * width, target, d + first * width, max(0, stop - first) * width
+    )
 
 
 @helper
-def save_rows(source, s, target, first, stop, block, worker, n_workers):
-    """Copy this worker's rows among [first, stop) of flat `source` to a (B, width) array."""
+def save_rows(source, s, target, first, stop):
+    """Copy rows first .. stop of flat `source` to a (B, width) array."""
     width = target.shape[1]
-    flat = target.reshape(-1)
-    for r in range(first, stop):
-        if r // block % n_workers == worker:
-            copy_vectors(source, s + r * width, flat, r * width, width)
+    copy_vectors(
+        source, s + first * width, target.reshape(-1), first * width, max(0, stop - first) * width
+    )
 
 
 @kernel
@@ -185,35 +182,33 @@ def lstm_forward_chunk(
     B, Hp, T = h.shape[1], h.shape[2], active.shape[0] - 1
     W, VL = gates.shape[3], lanes(gates)
     D, H = panels.n_inputs, panels.n_units
-    block = block_rows(active, n_workers)
+    low, high = first_row(active, worker, n_workers), first_row(active, worker + 1, n_workers)
     h_flat, c_flat, out = h.reshape(-1), c.reshape(-1), outputs.data
     for s in range(T):
         t = T - 1 - s if reverse else s
-        n, size = active[t], B * Hp
+        n, size, stop = active[t], B * Hp, min(active[t], high)
         h_prev, h_next = (t + reverse) % h.shape[0] * size, (t + 1 - reverse) % h.shape[0] * size
         c_prev, c_next = (t + reverse) % c.shape[0] * size, (t + 1 - reverse) % c.shape[0] * size
         begin = active[t + 1] if reverse else (0 if t == 0 else n)
-        copy_rows(first.h, h_flat, h_prev, begin, n, block, worker, n_workers)
-        copy_rows(first.c, c_flat, c_prev, begin, n, block, worker, n_workers)
+        load_rows(first.h, h_flat, h_prev, max(begin, low), stop)
+        load_rows(first.c, c_flat, c_prev, max(begin, low), stop)
         for p in range(gates.shape[0]):
             g = (p * gates.shape[1] + t % gates.shape[1]) * B * W
             w, i, i_row, init = p * (D + H) * W, p * W, 0, panels.bias.reshape(-1)
             if lookup.tokens.size:
-                look_up(lookup, t, B, p, gates, g, n, block, worker, n_workers)
+                look_up(lookup, t, B, p, gates, g, low, stop)
                 i, i_row, init = g, W, gates.reshape(-1)
             preactivations(
                 x, x.start + t * x.step, D, h, h_prev, H, panels.weights, w, init, i, i_row,
-                gates, g, n, block, worker, n_workers,
+                gates, g, low, stop,
             )  # fmt: skip
-            for r0 in range(worker * block, n, n_workers * block):
-                for r in range(r0, min(r0 + block, n)):
-                    at = r * Hp + p * VL
-                    cell_forward(gates, g + r * W, c, c_prev + at, c_next + at, h, h_next + at)
+            for r in range(low, stop):
+                at = r * Hp + p * VL
+                cell_forward(gates, g + r * W, c, c_prev + at, c_next + at, h, h_next + at)
         end = (0 if t == 0 else n) if reverse else active[t + 1]
-        save_rows(h_flat, h_next, last.h, end, n, block, worker, n_workers)
-        save_rows(c_flat, c_next, last.c, end, n, block, worker, n_workers)
+        save_rows(h_flat, h_next, last.h, max(end, low), stop)
+        save_rows(c_flat, c_next, last.c, max(end, low), stop)
         if out.size:
             at = outputs.start + t * outputs.step
-            for r0 in range(worker * block, n, n_workers * block):
-                for r in range(r0, min(r0 + block, n)):
-                    copy_vectors(h_flat, h_next + r * Hp, out, at + r * outputs.row, H)
+            for r in range(low, stop):
+                copy_vectors(h_flat, h_next + r * Hp, out, at + r * outputs.row, H)

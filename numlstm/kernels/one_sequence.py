@@ -20,8 +20,8 @@ from numlstm.kernels.vectors import add_vectors, copy_vectors
 
 
 @helper
-def own_pairs(count, worker, n_workers):
-    """Return the first and the last + 1 of a worker's share of `count` pairs of panels."""
+def own_share(count, worker, n_workers):
+    """Return the first and the last + 1 of a worker's share of `count` things."""
     return count * worker // n_workers, count * (worker + 1) // n_workers
 
 
@@ -78,7 +78,7 @@ def lstm_forward_row_chunk(
     T, Hp, VL = length_of(active), h.shape[2], lanes(gates)
     D, H, wide = panels.n_inputs, panels.n_units, W // 2
     size = (D + H) * wide
-    begin, end = own_pairs((P + 1) // 2, worker, n_workers)
+    begin, end = own_share((P + 1) // 2, worker, n_workers)
     begin, end = 2 * begin, min(P, 2 * end)
     u, count = begin * VL, (end - begin) * VL
     wanted = max(0, min(H - u, count)) if outputs.data.size else 0
@@ -140,7 +140,7 @@ def lstm_backward_row_chunk(
     P, T, _, W = gates.shape
     Hp, VL, wide = c.shape[2], lanes(gates), W // 2
     dh, dc, zeros = carry.h, carry.c, np.zeros(W, gates.dtype)
-    begin, end = own_pairs(transposed.Wh.shape[0], worker, n_workers)
+    begin, end = own_share(transposed.Wh.shape[0], worker, n_workers)
     u, dh_flat = 2 * begin * VL, dh.reshape(-1)
     wanted = max(0, min(panels.n_units, 2 * end * VL) - u) if d_outputs.data.size else 0
     n_steps = length_of(active)
@@ -160,7 +160,5 @@ def lstm_backward_row_chunk(
     if dX.data.size:
         steps = gates.reshape(P, 1, T, W)
         target = Rows(dX.data, dX.start, 0, dX.step)
-        block = -(-n_steps // n_workers)
-        input_gradients(
-            panels, transposed.Wx, steps, 0, n_steps, target, reverse, block, worker, n_workers
-        )
+        low, stop = own_share(n_steps, worker, n_workers)
+        input_gradients(panels, transposed.Wx, steps, 0, target, reverse, low, stop)

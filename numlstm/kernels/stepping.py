@@ -31,11 +31,11 @@ def step_layer(parameters, place, H, lookup, x, at, row, h, prev, after, c, c_at
     for p in range(Hp // VL):
         init, i, i_row = parameters, b0 + p * W, 0
         if D == 0:
-            look_up(lookup, 0, B, p, gates, 0, B, B, 0, 1)
+            look_up(lookup, 0, B, p, gates, 0, 0, B)
             init, i, i_row = gates.reshape(-1), 0, W
         preactivations(
             rows, at, D, flat, prev, H, parameters, w0 + p * (D + H) * W, init, i, i_row,
-            gates, 0, B, B, 0, 1,
+            gates, 0, 0, B,
         )  # fmt: skip
         for r in range(B):
             unit = r * Hp + p * VL
