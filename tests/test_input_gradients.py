@@ -79,6 +79,7 @@ def test_they_leave_the_model_alone(X):
         model.input_gradients(X, output=1)
 
 
+@pytest.mark.kernel
 @pytest.mark.parametrize("per_step", [False, True])
 @pytest.mark.parametrize("loss", [*REGRESSION_LOSSES, "log_loss"])
 def test_the_gradient_of_every_loss(rng, loss, per_step):
@@ -110,6 +111,7 @@ def test_the_gradient_of_every_loss(rng, loss, per_step):
     assert relative_error(network.gradient[used], expected[used]) < 1e-7
 
 
+@pytest.mark.kernel
 @pytest.mark.parametrize(
     ("loss", "error", "expected"),
     [

@@ -94,6 +94,7 @@ STORED = {
 }
 
 
+@pytest.mark.kernel
 @pytest.mark.parametrize("solver", ITERATIVE)
 def test_losses_are_those_of_a_numpy_loop(solver):
     rng = np.random.RandomState(5)
