@@ -12,8 +12,8 @@ from sklearn.utils.validation import check_is_fitted
 from numlstm.data.validation import check_integer, check_number
 from numlstm.data.vocabulary import check_text
 from numlstm.kernels._threads import thread_limit
-from numlstm.kernels.generation import generate_tokens, read_tokens
 
+PART = 1000  # characters between two moments at which Ctrl-C is noticed
 BLOCK = 32  # characters that `stream` computes at a time
 
 
@@ -29,10 +29,14 @@ class CharGenerationMixin:
 
     def _read(self, model, scratch, tokens, wanted=False, phase=0):
         """Run tokens (B, n) through the model; return phase and log-probabilities (B, n)."""
-        log_p = np.empty(tokens.shape if wanted else (0, 0))
         tokens = np.ascontiguousarray(tokens, np.int32)
-        phase = read_tokens(model, scratch, tokens, phase, self._network.n_tokens, log_p)
-        return phase, log_p
+        parts = []
+        with thread_limit(self.n_threads):
+            for start in range(0, tokens.shape[1], PART):
+                part = np.ascontiguousarray(tokens[:, start : start + PART])
+                phase, log_p = self._network.read(model, scratch, part, phase, wanted)
+                parts.append(log_p)
+        return phase, np.concatenate(parts, axis=1) if wanted and parts else None
 
     def _sampler(self, prompt, temperature, top_k, top_p, n_samples, random_state):
         """Check the arguments, read the prompt; return a function that draws n more characters."""
@@ -50,22 +54,24 @@ class CharGenerationMixin:
         if len(tokens):
             phase, _ = self._read(model, scratch, np.tile(tokens, (n_samples, 1)))
 
+        how = temperature, top_k, top_p
+
         def draw(n):
             nonlocal phase
-            uniforms = np.ascontiguousarray(rng.random_sample((n, n_samples)).T)
-            out = np.empty((n_samples, n), np.int32)
-            phase = generate_tokens(
-                model, scratch, phase, network.n_tokens, temperature, top_k, top_p, uniforms, out
-            )
-            return out
+            uniforms, parts = rng.random_sample((n, n_samples)), []
+            with thread_limit(self.n_threads):
+                for start in range(0, n, PART):
+                    part = np.ascontiguousarray(uniforms[start : start + PART].T)
+                    phase, out = network.write(model, scratch, phase, how, part)
+                    parts.append(out)
+            return np.concatenate(parts, axis=1) if parts else np.empty((n_samples, 0), np.int32)
 
         return draw
 
     def _generate_with(self, network, vocabulary, n_chars, rng):
         """Return a sample of a network that is still in training."""
         scratch, uniforms = network.scratch(1), rng.random_sample((1, n_chars))
-        out = np.empty((1, n_chars), np.int32)
-        generate_tokens(network.model(), scratch, 0, network.n_tokens, 1.0, 0, 1.0, uniforms, out)
+        _, out = network.write(network.model(), scratch, 0, (1.0, 0, 1.0), uniforms)
         return vocabulary.decode(out[0])
 
     def generate(

@@ -1,4 +1,8 @@
-"""The compiled loops that read a text with a character model, and write one."""
+"""The compiled loops that read a text with a character model, and write one.
+
+A single text is bound by the bandwidth at which weights arrive. Workers then share the units of
+each layer and meet after it; the first of them also draws the characters.
+"""
 
 from typing import NamedTuple
 
@@ -8,8 +12,11 @@ from numlstm.kernels._jit import helper, kernel
 from numlstm.kernels.lstm import Lookup
 from numlstm.kernels.products import panel_rows, row_times_panels
 from numlstm.kernels.simd import never_inline
-from numlstm.kernels.softmax import exponentials
-from numlstm.kernels.stepping import step_layer
+from numlstm.kernels.softmax import divide_logits, exponentials
+from numlstm.kernels.stepping import step_layer, step_row
+from numlstm.kernels.team import join, meet
+
+SHARED_LOGITS = 100_000  # weights of a dense layer that is worth one more meeting
 
 
 class Model(NamedTuple):
@@ -37,7 +44,10 @@ class Model(NamedTuple):
 
 
 class Scratch(NamedTuple):
-    """State and room to work: h (n_layers, 2, B, Hp), c (n_layers, B, Hp), gates (2, 1, B, W)."""
+    """State and room to work: h (n_layers, 2, B, Hp), c (n_layers, B, Hp), gates (2 n, 1, B, W).
+
+    n is the largest number of workers.
+    """
 
     h: np.ndarray
     c: np.ndarray
@@ -47,132 +57,163 @@ class Scratch(NamedTuple):
 
 
 @helper
-def advance(model, s, phase):
+def advance(model, s, phase, team, worker, n_workers):
     """Run all layers one step: tokens in, the states' other half out."""
     n_layers, _, B, Hp = s.h.shape
-    size = B * Hp
+    size, W = B * Hp, s.gates.shape[3]
+    P = Hp // (W // 4)
+    pairs = (P + 1) // 2
+    begin, end = 2 * (pairs * worker // n_workers), 2 * (pairs * (worker + 1) // n_workers)
     flat, lookup = s.h.reshape(-1), Lookup(s.tokens, model.table)
     for layer in range(n_layers):
         prev, after = (2 * layer + phase) * size, (2 * layer + 1 - phase) * size
-        step_layer(
-            model.parameters, model.layers[layer], model.n_units, lookup, flat, after - 2 * size,
-            Hp, s.h, prev, after, s.c, layer * size, s.gates,
-        )  # fmt: skip
+        place, below, cell = model.layers[layer], after - 2 * size, layer * size
+        if B == 1:
+            step_row(
+                model.parameters, place, model.n_units, lookup, flat, below, s.h, prev, after, s.c,
+                cell, s.gates, 2 * worker * W, begin, min(P, end), phase,
+            )  # fmt: skip
+        else:
+            step_layer(
+                model.parameters, place, model.n_units, lookup, flat, below, Hp, s.h, prev, after,
+                s.c, cell, s.gates,
+            )  # fmt: skip
+        meet(team, n_workers)
 
 
 @helper
-def write_logits(model, s, phase):
-    """Compute the logits of every row from the top layer's hidden state."""
+def write_logits(model, s, phase, team, worker, n_workers):
+    """Compute the logits of every row from the top layer's hidden state.
+
+    Ready for the first worker on return; of large vocabularies each worker computes a share.
+    """
     n_layers, _, B, Hp = s.h.shape
     Q, K, wide = model.panels.shape
     top = (2 * n_layers - 2 + phase) * B * Hp
-    if B == 1:
-        row_times_panels(
-            model.bias, 0, wide, s.h, top, 0, K, 1, model.panels, 0, s.logits, 0, Q
-        )  # fmt: skip
+    if B > 1:
+        for q in range(Q):
+            panel_rows(
+                model.bias, q * wide, 0, s.h, top, Hp, 0, K, 1, model.panels, q * K * wide,
+                s.logits, q * wide, Q * wide, B,
+            )  # fmt: skip
         return
-    for q in range(Q):
-        panel_rows(
-            model.bias, q * wide, 0, s.h, top, Hp, 0, K, 1, model.panels, q * K * wide,
-            s.logits, q * wide, Q * wide, B,
+    shared = n_workers > 1 and Q * K * wide >= SHARED_LOGITS
+    n = n_workers if shared else 1
+    if worker < n:
+        begin, end = Q * worker // n, Q * (worker + 1) // n
+        row_times_panels(
+            model.bias, begin * wide, wide, s.h, top, 0, K, 1, model.panels, begin * K * wide,
+            s.logits, begin * wide, end - begin,
         )  # fmt: skip
+    if shared:
+        meet(team, n_workers)
 
 
 @kernel
-def read_tokens(model, scratch, tokens, phase, V, log_probabilities):
+def read_tokens_chunk(model, scratch, tokens, phase, V, log_probabilities, team, worker, n_workers):
     """Run tokens (B, n) through the model; write how probable each one was, in nats.
 
     Row r of `log_probabilities` (B, n), or (0, 0) if they are not wanted, compares each token with
-    the logits before it, so that scratch.logits must hold those of the start. Returns the phase:
-    which half of scratch.h holds the state.
+    the logits before it, so that scratch.logits must hold those of the start. The half of scratch.h
+    that holds the state is `phase` before, and (phase + n) % 2 after.
     """
     never_inline()
+    n_workers = join(team, worker, n_workers)
+    if n_workers == 0:
+        return
+    worker = worker if n_workers > 1 else 0
     B, n = tokens.shape
     width = scratch.logits.shape[1]
     wanted = log_probabilities.size > 0
     flat = scratch.logits.reshape(-1)
     for k in range(n):
-        if wanted:
+        if worker == 0:
             for r in range(B):
-                logit = flat[r * width + tokens[r, k]]
-                peak, total = exponentials(flat, r * width, V, width)
-                log_probabilities[r, k] = logit - peak - np.log(total)
-        for r in range(B):
-            scratch.tokens[r] = tokens[r, k]
-        advance(model, scratch, phase)
+                if wanted:
+                    logit = flat[r * width + tokens[r, k]]
+                    peak, total = exponentials(flat, r * width, V, width)
+                    log_probabilities[r, k] = logit - peak - np.log(total)
+                scratch.tokens[r] = tokens[r, k]
+        meet(team, n_workers)
+        advance(model, scratch, phase, team, worker, n_workers)
         phase = 1 - phase
         if wanted or k == n - 1:
-            write_logits(model, scratch, phase)
-    return phase
+            write_logits(model, scratch, phase, team, worker, n_workers)
 
 
 @helper
-def choose(p, at, V, total, temperature, top_k, top_p, u, order):
+def choose(p, at, V, total, top_k, top_p, u):
     """Return a token drawn with u in [0, 1) from V weights p[at:] that sum to `total`.
 
     The top_k most probable are kept (0: all), of those the fewest whose probability reaches top_p;
     ties go to the smaller token.
     """
-    for k in range(V):
-        order[k] = k
-    kept, mass = V, total
-    if top_k > 0 or top_p < 1:
-        weights = np.empty(V, np.float64)
+    running = 0.0
+    if top_k == 0 and top_p >= 1:
+        target = u * total
         for k in range(V):
-            weights[k] = -p[at + k]
-        ranked = np.argsort(weights, kind="mergesort")
-        kept = min(top_k, V) if top_k > 0 else V
-        whole = 0.0
-        for k in range(kept):
-            whole += p[at + ranked[k]]
-        mass, count = 0.0, 0
-        while count < kept and (count == 0 or mass < top_p * whole):
-            mass += p[at + ranked[count]]
-            count += 1
-        kept = count
-        for k in range(kept):
-            order[k] = ranked[k]
-    target, running = u * mass, 0.0
+            running += p[at + k]
+            if target < running:
+                return k
+        return V - 1
+    weights = np.empty(V, np.float64)
+    for k in range(V):
+        weights[k] = -p[at + k]
+    ranked = np.argsort(weights, kind="mergesort")
+    kept = min(top_k, V) if top_k > 0 else V
+    whole, mass, count = 0.0, 0.0, 0
     for k in range(kept):
-        running += p[at + order[k]]
+        whole += p[at + ranked[k]]
+    while count < kept and (count == 0 or mass < top_p * whole):
+        mass += p[at + ranked[count]]
+        count += 1
+    target = u * mass
+    for k in range(count):
+        running += p[at + ranked[k]]
         if target < running:
-            return order[k]
-    return order[kept - 1]
+            return ranked[k]
+    return ranked[count - 1]
+
+
+@helper
+def draw_token(flat, at, V, width, temperature, top_k, top_p, u):
+    """Return a token drawn from the logits at flat[at:], which are used up."""
+    if temperature == 0:
+        best = 0
+        for v in range(1, V):
+            if flat[at + v] > flat[at + best]:
+                best = v
+        return best
+    if temperature != 1:
+        divide_logits(flat, at, V, width, max(temperature, 1e-30))
+    _, total = exponentials(flat, at, V, width)
+    return choose(flat, at, V, float(total), top_k, top_p, u)
 
 
 @kernel
-def generate_tokens(model, scratch, phase, V, temperature, top_k, top_p, uniforms, tokens):
-    """Draw tokens (B, n) one after the other, from the logits in scratch on; return the phase.
+def generate_tokens_chunk(
+    model, scratch, phase, V, temperature, top_k, top_p, uniforms, tokens, team, worker, n_workers
+):
+    """Draw tokens (B, n) one after the other, from the logits in scratch on.
 
-    uniforms (B, n) decide; temperature 0 takes the most probable token.
+    uniforms (B, n) decide; temperature 0 takes the most probable token. `phase` as above.
     """
     never_inline()
+    n_workers = join(team, worker, n_workers)
+    if n_workers == 0:
+        return
+    worker = worker if n_workers > 1 else 0
     B, n = tokens.shape
     width = scratch.logits.shape[1]
-    flat, order = scratch.logits.reshape(-1), np.empty(V, np.int64)
-    divisor = max(temperature, 1e-30)
+    flat = scratch.logits.reshape(-1)
     for k in range(n):
-        for r in range(B):
-            at = r * width
-            if temperature == 0:
-                best = 0
-                for v in range(1, V):
-                    if flat[at + v] > flat[at + best]:
-                        best = v
-                tokens[r, k] = best
-            else:
-                # The largest logit becomes 0, and stays it: 0 times 1 / temperature must be no NaN.
-                peak = flat[at]
-                for v in range(1, V):
-                    peak = max(peak, flat[at + v])
-                for v in range(V):
-                    flat[at + v] = (flat[at + v] - peak) / divisor
-                _, total = exponentials(flat, at, V, width)
-                tokens[r, k] = choose(
-                    flat, at, V, float(total), temperature, top_k, top_p, uniforms[r, k], order
-                )
-            scratch.tokens[r] = tokens[r, k]
-        advance(model, scratch, phase)
+        if worker == 0:
+            for r in range(B):
+                u = uniforms[r, k]
+                token = draw_token(flat, r * width, V, width, temperature, top_k, top_p, u)
+                tokens[r, k] = token
+                scratch.tokens[r] = token
+        meet(team, n_workers)
+        advance(model, scratch, phase, team, worker, n_workers)
         phase = 1 - phase
-        write_logits(model, scratch, phase)
-    return phase
+        write_logits(model, scratch, phase, team, worker, n_workers)

@@ -101,7 +101,10 @@ def lstm_forward_row_chunk(
             c_prev, c_next = (
                 (t + reverse) % c.shape[0] * Hp, (t + 1 - reverse) % c.shape[0] * Hp
             )  # fmt: skip
-            for p in range(begin, end, 2):
+            pairs = (end - begin + 1) // 2
+            for j in range(pairs):
+                # There and back: the weights used last are still in the cache.
+                p = begin + 2 * (pairs - 1 - j if s % 2 else j)
                 g, n = (p * S + t - low) * W, min(2, end - p)
                 row_times_gates(
                     gates, g, S * W, h, h_prev, H, panels.weights, 2 * p * size + D * wide, size,
@@ -153,10 +156,13 @@ def lstm_backward_row_chunk(
             k = p * VL
             cell_backward(gates, (p * T + t) * W, c, prev + k, this + k, dh, k, dc, k)
         meet(team, n_workers)
-        row_times_panels(
-            zeros, 0, 0, gates, t * W, T * W, W, P, transposed.Wh, begin * P * W * wide,
-            dh, begin * wide, end - begin,
-        )  # fmt: skip
+        groups = (end - begin + 3) // 4
+        for j in range(groups):
+            q = begin + 4 * (groups - 1 - j if s % 2 else j)
+            row_times_panels(
+                zeros, 0, 0, gates, t * W, T * W, W, P, transposed.Wh, q * P * W * wide,
+                dh, q * wide, min(4, end - q),
+            )  # fmt: skip
     if dX.data.size:
         steps = gates.reshape(P, 1, T, W)
         target = Rows(dX.data, dX.start, 0, dX.step)

@@ -41,6 +41,22 @@ def exponentials(data, at, V, width):
     return peak, reduce_add(total)
 
 
+@helper
+def divide_logits(data, at, V, width, divisor):
+    """Overwrite a row of V logits by (logit - max) / divisor.
+
+    The largest becomes 0, and stays it: 0 times 1 / temperature must be no NaN.
+    """
+    for k in range(V, width):
+        data[at + k] = LOWEST
+    VL, top = lanes(data), splat(data, LOWEST)
+    for k in range(0, width, VL):
+        top = maximum(top, load(data, at + k))
+    peak = reduce_max(top)
+    for k in range(0, width, VL):
+        store(data, at + k, (load(data, at + k) - peak) / divisor)
+
+
 @kernel
 def softmax_cross_entropy_chunk(logits, targets, V, width, scale, losses, worker, n_workers):
     """Overwrite logits by the gradient of their cross-entropy; write the loss of every row.

@@ -22,7 +22,8 @@ def step_layer(parameters, place, H, lookup, x, at, row, h, prev, after, c, c_at
     of 0 the input is looked up. Inputs of row r lie at ``x[at + r * row]``; h (.., B, Hp).
     """
     if h.shape[2] == 1:
-        step_row(parameters, place, H, lookup, x, at, h, prev, after, c, c_at, gates)
+        P = h.shape[3] // lanes(gates)
+        step_row(parameters, place, H, lookup, x, at, h, prev, after, c, c_at, gates, 0, 0, P, 0)
         return
     w0, b0, D = place
     B, Hp = h.shape[2], h.shape[3]
@@ -44,25 +45,33 @@ def step_layer(parameters, place, H, lookup, x, at, row, h, prev, after, c, c_at
 
 
 @helper
-def step_row(parameters, place, H, lookup, x, at, h, prev, after, c, c_at, gates):
-    """Advance one layer for one row: two panels of units at once."""
+def step_row(
+    parameters, place, H, lookup, x, at, h, prev, after, c, c_at, gates, g, first, stop, turn
+):
+    """Advance panels first .. stop of one layer for one row, two at once; `first` is even.
+
+    The gates of two panels are kept at g. Every other step, by `turn`, goes from the last panels to
+    the first: the weights used last are still in the cache.
+    """
     w0, b0, D = place
     W, VL = gates.shape[3], lanes(gates)
-    P, size, flat = h.shape[3] // VL, (D + H) * W // 2, gates.reshape(-1)
-    for p in range(0, P, 2):
-        n, w = min(2, P - p), w0 + 2 * p * size
+    size, flat = (D + H) * W // 2, gates.reshape(-1)
+    pairs = (stop - first + 1) // 2
+    for k in range(pairs):
+        p = first + 2 * (pairs - 1 - k if turn else k)
+        n, w = min(2, stop - p), w0 + 2 * p * size
         if D == 0:
             row = np.int64(lookup.tokens[0]) * lookup.table.shape[1] + p * W
-            copy_vectors(lookup.table.reshape(-1), row, flat, 0, n * W)
+            copy_vectors(lookup.table.reshape(-1), row, flat, g, n * W)
         else:
             row_times_gates(
-                parameters, b0 + p * W, W, x, at, D, parameters, w, size, gates, 0, W, n
+                parameters, b0 + p * W, W, x, at, D, parameters, w, size, gates, g, W, n
             )
         w += D * W // 2
-        row_times_gates(flat, 0, W, h, prev, H, parameters, w, size, gates, 0, W, n)
-        for k in range(n):
-            unit = (p + k) * VL
-            cell_forward(gates, k * W, c, c_at + unit, c_at + unit, h, after + unit)
+        row_times_gates(flat, g, W, h, prev, H, parameters, w, size, gates, g, W, n)
+        for j in range(n):
+            unit = (p + j) * VL
+            cell_forward(gates, g + j * W, c, c_at + unit, c_at + unit, h, after + unit)
 
 
 @helper

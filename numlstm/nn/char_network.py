@@ -5,7 +5,12 @@ import math
 import numpy as np
 
 from numlstm.kernels._threads import launch
-from numlstm.kernels.generation import Model, Scratch
+from numlstm.kernels.generation import (
+    Model,
+    Scratch,
+    generate_tokens_chunk,
+    read_tokens_chunk,
+)
 from numlstm.kernels.layout import pack_panels
 from numlstm.kernels.lstm import Lookup
 from numlstm.kernels.products import Rows, outer_products_chunk, rows_times_panels_chunk
@@ -14,6 +19,7 @@ from numlstm.kernels.softmax import (
     softmax_cross_entropy_chunk,
     sum_by_token_chunk,
 )
+from numlstm.kernels.team import new_team
 from numlstm.nn.dense import Dense
 from numlstm.nn.lstm import LSTM
 from numlstm.nn.memory import Workspace, aligned_zeros
@@ -228,10 +234,38 @@ class CharNetwork:
         return Scratch(
             aligned_zeros((n, 2, n_rows, Hp), self.dtype),
             aligned_zeros((n, n_rows, Hp), self.dtype),
-            aligned_zeros((2, 1, n_rows, W), self.dtype),
+            aligned_zeros((2 * self.stack.shares, 1, n_rows, W), self.dtype),
             logits,
             np.zeros(n_rows, np.int32),
         )
+
+    def read(self, model, scratch, tokens, phase, wanted):
+        """Run tokens (B, n) of int32 through a model; return phase and log-probabilities (B, n).
+
+        Log-probabilities only if they are wanted, else (0, 0). `phase` is which half of scratch.h
+        holds the state.
+        """
+        log_p = np.empty(tokens.shape if wanted else (0, 0))
+        self._launch(read_tokens_chunk, tokens, model, scratch, tokens, phase, self.n_tokens, log_p)
+        return (phase + tokens.shape[1]) % 2, log_p
+
+    def write(self, model, scratch, phase, how, uniforms):
+        """Draw tokens (B, n) with uniforms (B, n); return phase and tokens.
+
+        `how` is (temperature, top_k, top_p), top_k 0 for all.
+        """
+        tokens = np.empty(uniforms.shape, np.int32)
+        self._launch(
+            generate_tokens_chunk, tokens, model, scratch, phase, self.n_tokens, *how, uniforms,
+            tokens,
+        )  # fmt: skip
+        return (phase + tokens.shape[1]) % 2, tokens
+
+    def _launch(self, chunk, tokens, *arguments):
+        n_rows, n = tokens.shape
+        shares = self.stack.shares if n_rows == 1 else 1
+        work = n * n_rows * self.stack.layout.size
+        launch(chunk, *arguments, new_team(), work=work, at_most=shares)
 
     def shapes(self):
         """Return the shape of every array of `get_weights`."""

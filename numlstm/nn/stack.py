@@ -59,6 +59,12 @@ class LSTMStack:
         c = workspace.zeros(name + ".c", n, n_rows, self.Hp)
         return [Carry(h[k], c[k]) for k in range(n)]
 
+    @property
+    def shares(self):
+        """How many workers a single row is worth: each keeps weights of so many units."""
+        shares = max(1, self.hidden_size * 4 * self.Hp // WEIGHTS_PER_WORKER)
+        return min(shares, self.Hq // (2 * self.lanes))
+
     def _products(self, panels):
         """Return multiply-adds per row and step; a cell update costs as much as 64 a column."""
         return (panels.n_inputs + panels.n_units + 64) * 4 * self.Hp
@@ -126,9 +132,7 @@ class LSTMStack:
         if B > 1:
             launch(chunk, *arguments, work=work, at_most=B)
         else:
-            shares = max(1, self.hidden_size * 4 * self.Hp // WEIGHTS_PER_WORKER)
-            shares = min(shares, self.Hq // (2 * self.lanes))
-            launch(row_chunk, *arguments, new_team(), work=work, at_most=shares)
+            launch(row_chunk, *arguments, new_team(), work=work, at_most=self.shares)
 
     def _lookup(self, batch, layer):
         return batch.lookup if batch.lookup is not None and layer == 0 else self._no_lookup
