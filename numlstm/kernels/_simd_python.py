@@ -19,6 +19,15 @@ def never_inline():
     """Do nothing: an instruction to the compiler."""
 
 
+def flush_denormals():
+    """Do nothing: denormal numbers are only slow."""
+    return 0
+
+
+def restore_denormals(before):
+    """Do nothing, as `flush_denormals`."""
+
+
 def load(array, position):
     """Return the vector at a position of a C-contiguous array."""
     return array.reshape(-1)[position : position + lanes(array)].copy()

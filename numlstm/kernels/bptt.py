@@ -19,7 +19,16 @@ from numlstm.kernels.products import (
     packed_size,
     panel_rows,
 )
-from numlstm.kernels.simd import fma, lanes, load, never_inline, reduce_add, splat
+from numlstm.kernels.simd import (
+    flush_denormals,
+    fma,
+    lanes,
+    load,
+    never_inline,
+    reduce_add,
+    restore_denormals,
+    splat,
+)
 from numlstm.kernels.vectors import add_vectors
 
 
@@ -103,6 +112,7 @@ def lstm_backward_chunk(
     worker, n_workers : int
     """
     never_inline()
+    denormals = flush_denormals()
     gates, c = tape.gates, tape.c
     P, _, B, W = gates.shape
     T, Hp, VL = active.shape[0] - 1, c.shape[2], lanes(gates)
@@ -131,6 +141,7 @@ def lstm_backward_chunk(
             )  # fmt: skip
         if dX.data.size:
             input_gradients(panels, transposed.Wx, gates, t, dX, reverse, low, stop)
+    restore_denormals(denormals)
 
 
 @kernel
@@ -149,6 +160,7 @@ def lstm_weight_gradients_chunk(x, h, active, d_gates, grads, worker, n_workers)
     worker, n_workers : int
     """
     never_inline()
+    denormals = flush_denormals()
     P, T, B, W = d_gates.shape
     D, H = grads.n_inputs, grads.n_units
     wide, bias = W // 2, grads.bias.reshape(-1)
@@ -166,3 +178,4 @@ def lstm_weight_gradients_chunk(x, h, active, d_gates, grads, worker, n_workers)
                 outer_product(packed, D + H, d_gates, b, W, n, grads.weights, u * (D + H) * wide)
                 add_row_sums(d_gates, b, W, n, bias, u * wide)
         t = stop
+    restore_denormals(denormals)

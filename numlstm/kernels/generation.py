@@ -11,7 +11,11 @@ import numpy as np
 from numlstm.kernels._jit import helper, kernel
 from numlstm.kernels.lstm import Lookup
 from numlstm.kernels.products import panel_rows, row_times_panels
-from numlstm.kernels.simd import never_inline
+from numlstm.kernels.simd import (
+    flush_denormals,
+    never_inline,
+    restore_denormals,
+)
 from numlstm.kernels.softmax import divide_logits, exponentials
 from numlstm.kernels.stepping import step_layer, step_row
 from numlstm.kernels.team import join, meet
@@ -122,6 +126,7 @@ def read_tokens_chunk(model, scratch, tokens, phase, V, log_probabilities, team,
     if n_workers == 0:
         return
     worker = worker if n_workers > 1 else 0
+    denormals = flush_denormals()
     B, n = tokens.shape
     width = scratch.logits.shape[1]
     wanted = log_probabilities.size > 0
@@ -139,6 +144,7 @@ def read_tokens_chunk(model, scratch, tokens, phase, V, log_probabilities, team,
         phase = 1 - phase
         if wanted or k == n - 1:
             write_logits(model, scratch, phase, team, worker, n_workers)
+    restore_denormals(denormals)
 
 
 @helper
@@ -203,6 +209,7 @@ def generate_tokens_chunk(
     if n_workers == 0:
         return
     worker = worker if n_workers > 1 else 0
+    denormals = flush_denormals()
     B, n = tokens.shape
     width = scratch.logits.shape[1]
     flat = scratch.logits.reshape(-1)
@@ -217,3 +224,4 @@ def generate_tokens_chunk(
         advance(model, scratch, phase, team, worker, n_workers)
         phase = 1 - phase
         write_logits(model, scratch, phase, team, worker, n_workers)
+    restore_denormals(denormals)

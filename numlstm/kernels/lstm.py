@@ -24,7 +24,14 @@ import numpy as np
 
 from numlstm.kernels._jit import helper, kernel
 from numlstm.kernels.cell import cell_forward
-from numlstm.kernels.simd import TILE_ROWS, lanes, make_tile_pair, never_inline
+from numlstm.kernels.simd import (
+    TILE_ROWS,
+    flush_denormals,
+    lanes,
+    make_tile_pair,
+    never_inline,
+    restore_denormals,
+)
 from numlstm.kernels.vectors import copy_vectors
 
 pair_full = make_tile_pair(TILE_ROWS, 1)
@@ -178,6 +185,7 @@ def lstm_forward_chunk(
     worker, n_workers : int
     """
     never_inline()
+    denormals = flush_denormals()
     gates, c, h = tape
     B, Hp, T = h.shape[1], h.shape[2], active.shape[0] - 1
     W, VL = gates.shape[3], lanes(gates)
@@ -212,3 +220,4 @@ def lstm_forward_chunk(
             at = outputs.start + t * outputs.step
             for r in range(low, stop):
                 copy_vectors(h_flat, h_next + r * Hp, out, at + r * outputs.row, H)
+    restore_denormals(denormals)

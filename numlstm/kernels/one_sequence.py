@@ -14,7 +14,12 @@ from numlstm.kernels._jit import helper, kernel
 from numlstm.kernels.bptt import input_gradients
 from numlstm.kernels.cell import cell_backward, cell_forward
 from numlstm.kernels.products import Rows, panel_rows, row_times_gates, row_times_panels
-from numlstm.kernels.simd import lanes, never_inline
+from numlstm.kernels.simd import (
+    flush_denormals,
+    lanes,
+    never_inline,
+    restore_denormals,
+)
 from numlstm.kernels.team import join, meet
 from numlstm.kernels.vectors import add_vectors, copy_vectors
 
@@ -73,6 +78,7 @@ def lstm_forward_row_chunk(
     if n_workers == 0:
         return
     worker = worker if n_workers > 1 else 0
+    denormals = flush_denormals()
     gates, c, h = tape
     P, S, _, W = gates.shape
     T, Hp, VL = length_of(active), h.shape[2], lanes(gates)
@@ -118,6 +124,7 @@ def lstm_forward_row_chunk(
             meet(team, n_workers)
     copy_vectors(h_flat, h_next + u, last.h.reshape(-1), u, count)
     copy_vectors(c_flat, c_next + u, last.c.reshape(-1), u, count)
+    restore_denormals(denormals)
 
 
 @kernel
@@ -139,6 +146,7 @@ def lstm_backward_row_chunk(
     if n_workers == 0:
         return
     worker = worker if n_workers > 1 else 0
+    denormals = flush_denormals()
     gates, c = tape.gates, tape.c
     P, T, _, W = gates.shape
     Hp, VL, wide = c.shape[2], lanes(gates), W // 2
@@ -168,3 +176,4 @@ def lstm_backward_row_chunk(
         target = Rows(dX.data, dX.start, 0, dX.step)
         low, stop = own_share(n_steps, worker, n_workers)
         input_gradients(panels, transposed.Wx, steps, 0, target, reverse, low, stop)
+    restore_denormals(denormals)
