@@ -41,7 +41,7 @@ def models():
             random_state=0,
         ),
         # With a handful of weights, second-order steps on all windows at once get much further.
-        "L-BFGS": LSTMRegressor(hidden_size=2, solver="lbfgs", max_iter=60, random_state=0),
+        "L-BFGS": LSTMRegressor(hidden_size=2, solver="lbfgs", max_iter=150, random_state=0),
     }  # fmt: skip
 
 
