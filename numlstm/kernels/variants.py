@@ -88,6 +88,7 @@ class VariantMasks(NamedTuple):
 @helper
 def product(init, i, i_row, A, a, a_row, panels, C, c, c_row, rows):
     """C[rows] = init + A[rows] @ panels, of shape (Q, K, 2 * VL); all else are flat arrays."""
+    never_inline()
     Q, K, wide = panels.shape
     for q in range(Q):
         panel_rows(init, i + q * wide, i_row, A, a, a_row, 0, K, 1, panels, q * K * wide,
@@ -97,6 +98,7 @@ def product(init, i, i_row, A, a, a_row, panels, C, c, c_row, rows):
 @helper
 def moments(values, at, n_gates, Hq, H):
     """Return mean and 1 / deviation of one row: H values of every Hq, n_gates times."""
+    never_inline()
     total, squares, n = 0.0, 0.0, n_gates * H
     for k in range(n_gates):
         for j in range(H):
@@ -111,6 +113,7 @@ def moments(values, at, n_gates, Hq, H):
 @helper
 def add_normalised(values, at, gain, Hq, H, out, to):
     """Add gain * (values - mean) / deviation of one row of all gates to `out`."""
+    never_inline()
     n_gates = gain.shape[0] // Hq
     mean, scale = moments(values, at, n_gates, Hq, H)
     for k in range(n_gates):
@@ -121,6 +124,7 @@ def add_normalised(values, at, gain, Hq, H, out, to):
 @helper
 def sum_gates(x, panels, masks, tape, t, k, prev, r0, rows):
     """Set the gates of some rows at step t, place k on the tape, to what they are fed with."""
+    never_inline()
     B, wide = tape.gates.shape[1], tape.gates.shape[2]
     Rq, gates, h = tape.h.shape[2], tape.gates.reshape(-1), tape.h.reshape(-1)
     at, x_at, h_at = (k * B + r0) * wide, x.start + t * x.step + r0 * x.row, (prev * B + r0) * Rq
@@ -148,6 +152,7 @@ def sum_gates(x, panels, masks, tape, t, k, prev, r0, rows):
 @helper
 def update_cell(panels, gates, g, c, prev, cell, at, Hq):
     """Activate the gates of one row in place, and write its new cell state, clipped."""
+    never_inline()
     VL, n = lanes(gates), panels.bias.shape[0] // Hq
     f_at, peep = g + (n - 3) * Hq, panels.peepholes
     for j in range(0, Hq, VL):
@@ -176,6 +181,7 @@ def update_cell(panels, gates, g, c, prev, cell, at, Hq):
 @helper
 def read_cell(panels, gates, o_at, cell, at, y, Hq):
     """Write the output of one row before its projection: o * tanh(cell), cell normalised."""
+    never_inline()
     VL, gain, shift = lanes(gates), panels.gain_c, panels.shift_c
     mean, scale = 0.0, 1.0
     if gain.size:
@@ -190,6 +196,7 @@ def read_cell(panels, gates, o_at, cell, at, y, Hq):
 @helper
 def carry_on(new, at, limit, before, prev, zone, t, r, after, to, width):
     """Write the state that one row carries on: the new one, limited, or by zoneout the old."""
+    never_inline()
     VL = lanes(after)
     z = (t % zone.shape[0] * zone.shape[1] + r % zone.shape[1]) * width
     for j in range(0, width, VL):

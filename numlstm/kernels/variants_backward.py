@@ -61,6 +61,7 @@ def output_backward(panels, zone, dh, dm, t, r):
 @helper
 def cell_output_backward(panels, gates, o_at, cell, at, dy, y_at, d_cell, d_at, Hq):
     """Turn o of one row into its gradient, and write that of what tanh sees of the cell."""
+    never_inline()
     VL, gain, shift = lanes(gates), panels.gain_c, panels.shift_c
     mean, scale = 0.0, 1.0
     if gain.size:
@@ -77,6 +78,7 @@ def cell_output_backward(panels, gates, o_at, cell, at, dy, y_at, d_cell, d_at, 
 @helper
 def normalise_backward(values, at, gain, d, d_at, out, to, d_gain, row, Hq, H):
     """Write the gradient of a row of `values` from that of gain * normalised, and add d_gain."""
+    never_inline()
     n = gain.shape[0] // Hq
     mean, scale = moments(values, at, n, Hq, H)
     total, along = 0.0, 0.0
@@ -98,6 +100,7 @@ def normalise_backward(values, at, gain, d, d_at, out, to, d_gain, row, Hq, H):
 @helper
 def cell_backward(panels, gates, g, c, prev, cell, at, zone, z, d_cell, dc, d_at, Hq):
     """Turn i, f, g of one row into gradients of their sums, and take dc back to c_{t-1}."""
+    never_inline()
     n, peep, limit = panels.bias.shape[0] // Hq, panels.peepholes, panels.cell_clip
     f_at, o_at = g + (n - 3) * Hq, g + (n - 1) * Hq
     for j in range(Hq):
@@ -236,9 +239,7 @@ def variant_backward_chunk(
                 product(zeros, 0, 0, m, at, Rq, transposed.Wp, dy, r0 * Hq, Hq, rows)
             for r in range(r0, r0 + rows):
                 y_at = r * Hq if projects else (t * B + r) * Hq
-                row_backward(
-                    panels, masks, tape, dy, y_at, t, reverse, r, scratch, carry.c, sums
-                )
+                row_backward(panels, masks, tape, dy, y_at, t, reverse, r, scratch, carry.c, sums)
             state_backward(transposed, masks, dV, g, wide, carry.h, scratch, r0, rows)
             if dX.data.size:
                 input_backward(transposed, dU, g, wide, dX, t, r0, rows, reverse)

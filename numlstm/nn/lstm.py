@@ -210,9 +210,7 @@ class LSTM(StoredWeights):
             sorted_X = workspace.take("X", T, N, D)
             gather_sequences(X, order, active, sorted_X)
             x = time_major(sorted_X)
-        first = load_state(
-            stack.states(workspace, "first", N), state, "state", order, stack.widths
-        )
+        first = load_state(stack.states(workspace, "first", N), state, "state", order, stack.widths)
         last = stack.states(workspace, "last", N)
         width = stack.width
         outputs = aligned_empty((N, T, width), self.dtype)

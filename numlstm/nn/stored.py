@@ -87,10 +87,10 @@ class StoredWeights:
         sizes = self._stack.layout.sizes
         if len(weights) != len(sizes):
             raise ValueError(f"weights must hold {len(sizes)} (Wx, Wh, b), got {len(weights)}")
-        checked = [
-            check_weights(f"weights[{k}]", as_weights(self.variant, w), self.variant, *size, self.dtype)
-            for k, (size, w) in enumerate(zip(sizes, weights, strict=True))
-        ]
+        variant, checked = self.variant, []
+        for k, (size, w) in enumerate(zip(sizes, weights, strict=True)):
+            w = as_weights(variant, w)
+            checked.append(check_weights(f"weights[{k}]", w, variant, *size, self.dtype))
         for w, panels in zip(checked, self._panels, strict=True):
             self._stack.layout.pack(w, panels)
 
@@ -125,8 +125,13 @@ class StoredWeights:
             variant = described_variant(content)
             names = weight_shapes(variant, 1, 1)
             weights = [
-                as_weights(variant, [arrays[f"{k}.{name}"] if name in names else None
-                                     for name in weight_fields(variant)])
+                as_weights(
+                    variant,
+                    [
+                        arrays[f"{k}.{name}"] if name in names else None
+                        for name in weight_fields(variant)
+                    ],
+                )
                 for k in range(len(arrays) // len(names))
             ]
             return cls.from_weights(

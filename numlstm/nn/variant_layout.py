@@ -52,8 +52,7 @@ class VariantLayout:
                 arrays["bias" if name == "b" else name] = flat[at : at + n].reshape(shape)
                 at += n
             n_features = self.variant.proj_size or n_units
-            out.append(VariantPanels(**arrays, n_units=n_units, n_features=n_features,
-                                     cell_clip=self.limits[0], proj_clip=self.limits[1]))  # fmt: skip
+            out.append(VariantPanels(*arrays.values(), n_units, n_features, *self.limits))
         return out
 
     def pack(self, weights, panels):
