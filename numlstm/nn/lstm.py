@@ -62,7 +62,8 @@ class LSTM(StoredWeights):
         (i, f, o) &= \sigma(x W_x + h W_h + b), \quad g = \tanh(x W_x + h W_h + b) \\
         c' &= f c + i g, \quad h' = o \tanh(c')
 
-    without peepholes, as in Zaremba, Sutskever & Vinyals (2014) and TensorFlow's BasicLSTMCell.
+    without peepholes, as in Zaremba, Sutskever & Vinyals (2014) and TensorFlow's BasicLSTMCell;
+    `LSTMVariant` has the other forms.
     `lengths` gives the number of time steps of each sequence: past it outputs are zero and the
     state stays as it was.
 
