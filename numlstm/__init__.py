@@ -13,6 +13,8 @@ _HOMES = {
     "LSTMWeights": "numlstm.nn.weights",
     "LSTMGradients": "numlstm.nn.weights",
     "LSTMTrace": "numlstm.nn.weights",
+    "LSTMVariant": "numlstm.nn.variant",
+    "LSTMVariantWeights": "numlstm.nn.variant",
     "LSTMRegressor": "numlstm.estimators.regressor",
     "LSTMClassifier": "numlstm.estimators.classifier",
     "LSTMForecaster": "numlstm.estimators.forecaster",

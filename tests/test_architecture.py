@@ -27,6 +27,7 @@ BELOW["estimators"] = BELOW["training"] | {"estimators"}
 BELOW["interop"] = BELOW["estimators"] | {"interop"}
 BELOW["plotting"] = BELOW["estimators"] | {"plotting"}
 BELOW["metrics"] = set()
+REFERENCE = "numlstm.nn.reference"
 TOP = {"numlstm", "cli", "demo", "__main__"}
 
 # Inside the ground floor, from the bottom up; private modules and `simd` lie below all of them.
@@ -34,8 +35,8 @@ KERNEL_LEVELS = (
     {"activations", "dropout", "optimizers", "products", "team", "vectors"},
     {"cell", "layout", "softmax"},
     {"lstm"},
-    {"bptt", "losses", "stepping"},
-    {"generation", "one_sequence"},
+    {"bptt", "losses", "stepping", "variants"},
+    {"generation", "one_sequence", "variants_backward"},
 )
 
 
@@ -100,7 +101,9 @@ def import_complaints(module, source):
             complaints.append(f"{module}:{line}: may not import {target}")
         if root == "matplotlib" and floor(module) != "plotting":
             complaints.append(f"{module}:{line}: only numlstm.plotting imports matplotlib")
-        if module == "numlstm.nn.reference" and root not in {"numpy", *sys.stdlib_module_names}:
+        pure = root in {"numpy", *sys.stdlib_module_names}
+        pure |= module != REFERENCE and target.startswith(REFERENCE + ".")
+        if module.startswith(REFERENCE) and not pure:
             complaints.append(f"{module}:{line}: the reference imports nothing but NumPy")
     return complaints
 
@@ -253,6 +256,8 @@ UPWARD = [
     ("numlstm.plotting", "from numlstm.cli import main"),
     ("numlstm.nn.reference", "from numlstm.nn.weights import LSTMWeights"),
     ("numlstm.nn.reference", "import scipy.special"),
+    ("numlstm.nn.reference", "from numlstm.nn.reference_variants import normalise"),
+    ("numlstm.nn.reference_variants", "from numlstm.nn.variant import LSTMVariant"),
     ("numlstm.estimators.base", "def plot():\n    import matplotlib.pyplot as plt"),
     ("numlstm.cellar", "import math"),
 ]
@@ -263,6 +268,7 @@ DOWNWARD = [
     ("numlstm.kernels.__init__", "from numlstm.kernels.lstm import forward"),
     ("numlstm.nn.lstm", "from numlstm.kernels import lstm\nfrom numlstm.nn import weights"),
     ("numlstm.nn.reference", "import math\nimport numpy as np"),
+    ("numlstm.nn.reference_variants", "from numlstm.nn.reference import sigmoid"),
     ("numlstm.datasets", "from numlstm.data.datasets import make_sine"),
     ("numlstm.estimators.base", "from ..training.loop import fit\nfrom sklearn import base"),
     ("numlstm.plotting", "import matplotlib\nfrom numlstm.estimators import regressor"),

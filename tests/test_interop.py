@@ -264,7 +264,7 @@ def test_to_tf1_refuses_two_directions():
         (lambda d: d.update(weight_ih_l1=np.ones((12, 2))), r"\(12, 3\) .* got \(12, 2\)"),
         (lambda d: d.update(weight_hh_l0=np.ones((9, 3))), r"\(12, 3\) .* got \(9, 3\)"),
         (lambda d: d.update(bias_ih_l1=np.ones(9)), r"bias_ih_l1 must .*\(12,\) .* got \(9,\)"),
-        (lambda d: d.update(weight_hr_l0=np.ones((2, 3))), "weight_hr_l0: .*projection"),
+        (lambda d: d.update(weight_hr_l0=np.ones((2, 3))), "expected weight_hr_l1 too"),
         (
             lambda d: d.update(weight_ih_l1_reverse=np.ones((12, 3))),
             "got weight_ih_l1_reverse, exp",

@@ -5,6 +5,7 @@ from numlstm.estimators.classifier import LSTMClassifier
 from numlstm.estimators.forecaster import LSTMForecaster
 from numlstm.estimators.regressor import LSTMRegressor
 from numlstm.nn.lstm import LSTM
+from numlstm.nn.variant import described_variant, n_gates, weight_shapes
 from numlstm.persistence import check_arrays, read_model
 
 CLASSES = {c.__name__: c for c in (CharLSTM, LSTMClassifier, LSTMForecaster, LSTMRegressor)}
@@ -30,7 +31,7 @@ def load(path):
     """
     kind, arrays, content = read_model(path)
     if kind == "LSTM":
-        _check_lstm(path, arrays)
+        _check_lstm(path, arrays, content)
         return LSTM._from_file(path, arrays, content)
     found = CLASSES.get(kind)
     if found is None:
@@ -53,11 +54,16 @@ def load(path):
     return estimator
 
 
-def _check_lstm(path, arrays):
+def _check_lstm(path, arrays, content):
     """Raise a ValueError unless every layer of an `LSTM` has arrays that fit together."""
+    try:
+        variant = described_variant(content)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path} holds an LSTM that makes no sense: {error}") from None
     shapes = {}
-    for k in range(len(arrays) // 3):
+    for k in range(len(arrays) // len(weight_shapes(variant, 1, 1))):
         inputs, wide = (*getattr(arrays.get(f"{k}.Wx"), "shape", ()), 0, 0)[:2]
-        shapes |= {f"{k}.Wx": (inputs, wide), f"{k}.Wh": (wide // 4, wide), f"{k}.b": (wide,)}
+        layer = weight_shapes(variant, inputs, wide // n_gates(variant))
+        shapes |= {f"{k}.{name}": shape for name, shape in layer.items()}
     dtype = getattr(arrays.get("0.Wx"), "dtype", None)
     check_arrays(path, arrays, shapes, dict.fromkeys(shapes, dtype))

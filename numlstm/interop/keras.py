@@ -3,6 +3,7 @@
 import numpy as np
 
 from numlstm.interop._files import is_path, refusing
+from numlstm.interop._variants import refuse_variant
 from numlstm.interop.keras_file import read_keras
 from numlstm.nn.lstm import LSTM
 from numlstm.nn.weights import LSTMWeights
@@ -66,7 +67,13 @@ def to_keras(lstm):
     layers : list of (kernel, recurrent_kernel, bias)
         New arrays (D, 4H), (H, 4H), (4H,), one triple per layer and direction. ``set_weights``
         of an ``LSTM`` layer takes a triple, that of a ``Bidirectional`` one two, joined.
+
+    Raises
+    ------
+    ValueError
+        If the LSTM has a variant, which layers of Keras have not.
     """
+    refuse_variant(lstm, "to_keras")
     return [tuple(np.array(array) for array in layer) for layer in lstm.weights]
 
 

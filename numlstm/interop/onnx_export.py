@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from numlstm.interop._variants import refuse_variant
 from numlstm.interop.onnx_graph import GraphWriter
 from numlstm.interop.onnx_layers import export_lstm
 from numlstm.nn.lstm import LSTM
@@ -74,6 +75,7 @@ def to_onnx(model, path, dtype=None):
 def _kind(model):
     """Return the name of a model's class and the function that writes its graph."""
     if isinstance(model, LSTM):
+        refuse_variant(model, "to_onnx")
         return "LSTM", export_lstm
     from sklearn.utils.validation import check_is_fitted
 

@@ -57,7 +57,7 @@ def _layer(file, node):
     values, inputs = Values(file), [*node.input, *[""] * 8][:8]
     _, W, R, B, lengths, h, c, P = inputs
     if P and np.any(_constant(values, node, "P", P)):
-        raise ValueError(f"{_name(node)} has peepholes, which a numlstm.LSTM has not")
+        raise ValueError(f"{_name(node)} has peepholes, which from_onnx does not take over")
     _check_start(file, node, (h, c), lengths)
     W, R = _constant(values, node, "W", W), _constant(values, node, "R", R)
     if W.ndim != 3 or R.ndim != 3:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from numlstm.interop._files import is_path, refusing
+from numlstm.interop._variants import refuse_variant
 from numlstm.interop.npz_file import NpzArrays
 from numlstm.interop.tf1_names import find_cells
 from numlstm.nn.lstm import LSTM
@@ -102,8 +103,10 @@ def to_tf1(lstm, forget_bias=1.0):
     ------
     ValueError
         If the LSTM is bidirectional: TensorFlow 1 makes one cell per direction and joins them
-        with `bidirectional_dynamic_rnn`, outside the cells that this list describes.
+        with `bidirectional_dynamic_rnn`, outside the cells that this list describes. If it has a
+        variant, which a BasicLSTMCell has not.
     """
+    refuse_variant(lstm, "to_tf1")
     if lstm.bidirectional:
         raise ValueError(
             "to_tf1 got a bidirectional LSTM, but a list of BasicLSTMCells runs in one direction: "

@@ -2,8 +2,9 @@
 
 Gates are in our order, matrices are transposed, and there are two biases.
 
-Names per layer k: ``weight_ih_l{k}`` (4H, D), ``weight_hh_l{k}`` (4H, H), ``bias_ih_l{k}`` and
-``bias_hh_l{k}`` (4H,), which PyTorch adds up; the reverse direction has ``_reverse`` behind each.
+Names per layer k: ``weight_ih_l{k}`` (4H, D), ``weight_hh_l{k}`` (4H, R), ``bias_ih_l{k}`` and
+``bias_hh_l{k}`` (4H,), which PyTorch adds up, and with a projection to R < H features
+``weight_hr_l{k}`` (R, H); the reverse direction has ``_reverse`` behind each.
 """
 
 import re
@@ -11,7 +12,9 @@ import re
 import numpy as np
 
 from numlstm.interop._files import is_path, refusing
+from numlstm.interop._variants import refuse_variant
 from numlstm.nn.lstm import LSTM
+from numlstm.nn.variant import LSTMVariant, LSTMVariantWeights
 from numlstm.nn.weights import LSTMWeights
 
 _NAME = re.compile(
@@ -41,9 +44,8 @@ def from_torch(state_dict, dtype=None, prefix=None):
     Raises
     ------
     ValueError
-        If a name is missing, a shape is wrong, there are several LSTMs, or the LSTM has a
-        projection (``proj_size``), which a `numlstm.LSTM` has not; for a file that is damaged or
-        something else.
+        If a name is missing, a shape is wrong, or there are several LSTMs; for a file that is
+        damaged or something else.
     OSError
         If a file cannot be read.
     """
@@ -62,8 +64,12 @@ def from_torch(state_dict, dtype=None, prefix=None):
         zero = np.zeros(Wh.shape[1], Wh.dtype)
         with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is refused later
             b = arrays.get(f"bias_ih{run}", zero) + arrays.get(f"bias_hh{run}", zero)
-        weights.append(LSTMWeights(Wx, Wh, b))
-    return LSTM.from_weights(weights, bidirectional=bidirectional, dtype=dtype)
+        Wp = arrays.get(f"weight_hr{run}")
+        weights.append(
+            LSTMWeights(Wx, Wh, b) if Wp is None else LSTMVariantWeights(Wx, Wh, b, Wp=Wp.T)
+        )
+    variant = None if Wp is None else LSTMVariant(proj_size=len(Wp))
+    return LSTM.from_weights(weights, bidirectional=bidirectional, dtype=dtype, variant=variant)
 
 
 def to_torch(lstm):
@@ -79,15 +85,23 @@ def to_torch(lstm):
         New C-contiguous arrays, in the order of PyTorch's own state dict; the whole bias is in
         ``bias_ih`` and ``bias_hh`` is zero. `torch.from_numpy` makes tensors of them for a
         ``torch.nn.LSTM(..., batch_first=True)``, `safetensors.numpy.save_file` a file.
+
+    Raises
+    ------
+    ValueError
+        If the LSTM has a variant other than a projection (``proj_size``).
     """
+    refuse_variant(lstm, "to_torch", carries=("proj_size",))
     arrays = {}
     directions = 2 if lstm.bidirectional else 1
     runs = _runs(len(lstm.weights) // directions, lstm.bidirectional)
-    for run, (Wx, Wh, b) in zip(runs, lstm.weights, strict=True):
-        arrays[f"weight_ih{run}"] = np.array(Wx.T, order="C")
-        arrays[f"weight_hh{run}"] = np.array(Wh.T, order="C")
-        arrays[f"bias_ih{run}"] = np.array(b)
-        arrays[f"bias_hh{run}"] = np.zeros_like(b)
+    for run, w in zip(runs, lstm.weights, strict=True):
+        arrays[f"weight_ih{run}"] = np.array(w.Wx.T, order="C")
+        arrays[f"weight_hh{run}"] = np.array(w.Wh.T, order="C")
+        arrays[f"bias_ih{run}"] = np.array(w.b)
+        arrays[f"bias_hh{run}"] = np.zeros_like(w.b)
+        if lstm.variant is not None:
+            arrays[f"weight_hr{run}"] = np.array(w.Wp.T, order="C")
     return arrays
 
 
@@ -152,14 +166,11 @@ def _as_array(value):
 
 def _check(arrays, runs):
     """Raise ValueError unless the arrays are those of an LSTM with these layers and directions."""
-    if projections := [name for name in arrays if name.startswith("weight_hr")]:
-        raise ValueError(
-            f"got {projections[0]}: an LSTM with a projection (proj_size) can't be converted, "
-            "because in a numlstm.LSTM h is as wide as c"
-        )
     kinds = ["weight_ih", "weight_hh"]
     if any(name.startswith("bias") for name in arrays):
         kinds += ["bias_ih", "bias_hh"]
+    if any(name.startswith("weight_hr") for name in arrays):
+        kinds.append("weight_hr")
     expected = [kind + run for run in runs for kind in kinds]
     if missing := [name for name in expected if name not in arrays]:
         raise ValueError(f"expected {', '.join(missing)} too, got only {', '.join(arrays)}")
@@ -170,18 +181,21 @@ def _check(arrays, runs):
 
 def _check_shapes(arrays, names):
     """Raise ValueError unless all shapes follow from those of layer 0."""
-    for name in ("weight_ih_l0", "weight_hh_l0"):
+    projected = "weight_hr_l0" in names
+    for name in ("weight_ih_l0", "weight_hh_l0", "weight_hr_l0")[: 3 if projected else 2]:
         if arrays[name].ndim != 2:
             raise ValueError(f"{name} must have two axes, got shape {arrays[name].shape}")
-    inputs, units = arrays["weight_ih_l0"].shape[1], arrays["weight_hh_l0"].shape[1]
-    width = units * (2 if "weight_ih_l0_reverse" in names else 1)
+    inputs, features = arrays["weight_ih_l0"].shape[1], arrays["weight_hh_l0"].shape[1]
+    units = arrays["weight_hr_l0"].shape[1] if projected else features
+    width = features * (2 if "weight_ih_l0_reverse" in names else 1)
     for name in names:
         match = _NAME.fullmatch(name)
         columns = {
             "weight_ih": (inputs if match["layer"] == "0" else width,),
-            "weight_hh": (units,),
+            "weight_hh": (features,),
         }
         shape = (4 * units, *columns.get(match["kind"], ()))
+        shape = (features, units) if match["kind"] == "weight_hr" else shape
         if arrays[name].shape != shape:
             raise ValueError(
                 f"{name} must have shape {shape} in an LSTM of {units} units, "

@@ -6,7 +6,8 @@ book/05_gradient_checks.md.
 
 import numpy as np
 
-from numlstm.nn.weights import LSTMState, LSTMWeights
+from numlstm.nn.variant import weight_fields, weight_shapes
+from numlstm.nn.weights import LSTMState
 
 
 def numerical_gradient(f, x, *, eps=1e-6):
@@ -90,7 +91,7 @@ def check_gradients(lstm, X, *, lengths=None, state=None, eps=1e-6, random_state
     eps : float
         Half the distance between the two points of a difference.
     random_state : int
-        Seed of the upstream gradients.
+        Seed of the upstream gradients, and of the masks of a random variant.
 
     Returns
     -------
@@ -106,7 +107,7 @@ def check_gradients(lstm, X, *, lengths=None, state=None, eps=1e-6, random_state
     if np.dtype(lstm.dtype) != np.float64:
         raise ValueError(f"check_gradients needs a float64 LSTM, got {np.dtype(lstm.dtype)}")
     points = _points(lstm, X, state)
-    model, X, state = _rebuild(lstm, points)
+    model, X, state = _rebuild(lstm, points, random_state)
     outputs, final = model.forward(X, lengths=lengths, state=state)
     rng = np.random.default_rng(random_state)
     upstream = [rng.standard_normal(part.shape) for part in (outputs, *final)]
@@ -114,7 +115,7 @@ def check_gradients(lstm, X, *, lengths=None, state=None, eps=1e-6, random_state
     analytic = _named(lstm, gradients.X, gradients.state, gradients.weights)
 
     def loss_at(name, value):
-        model, X, state = _rebuild(lstm, {**points, name: value})
+        model, X, state = _rebuild(lstm, {**points, name: value}, random_state)
         outputs, final = model.forward(X, lengths=lengths, state=state)
         return sum(np.vdot(d, part) for d, part in zip(upstream, (outputs, *final), strict=True))
 
@@ -133,7 +134,8 @@ def _named(lstm, X, state, weights):
     directions = 2 if lstm.bidirectional else 1
     for k, layer in enumerate(weights):
         suffix = f"_l{k // directions}" + ("_reverse" if k % directions else "")
-        named |= {"Wx" + suffix: layer.Wx, "Wh" + suffix: layer.Wh, "b" + suffix: layer.b}
+        arrays = layer._asdict().items()
+        named |= {name + suffix: array for name, array in arrays if array is not None}
     return named
 
 
@@ -145,9 +147,17 @@ def _points(lstm, X, state):
     return {name: np.array(value, dtype=np.float64) for name, value in named.items()}
 
 
-def _rebuild(lstm, points):
+def _rebuild(lstm, points, random_state):
     """Return a new LSTM, X and state made of the arrays that `_points` named."""
     X, h0, c0, *flat = points.values()
-    weights = [LSTMWeights(*flat[k : k + 3]) for k in range(0, len(flat), 3)]
-    model = type(lstm).from_weights(weights, dtype=np.float64, bidirectional=lstm.bidirectional)
+    names = list(weight_shapes(lstm.variant, 1, 1))
+    fields = weight_fields(lstm.variant)
+    weights = [
+        [dict(zip(names, flat[k : k + len(names)], strict=True)).get(name) for name in fields]
+        for k in range(0, len(flat), len(names))
+    ]
+    model = type(lstm).from_weights(
+        weights, dtype=np.float64, bidirectional=lstm.bidirectional, variant=lstm.variant,
+        random_state=random_state,
+    )  # fmt: skip
     return model, X, LSTMState(h0, c0)

@@ -20,14 +20,8 @@ from numlstm.nn.rows import Batch, batch_first, sort_by_length, time_major
 from numlstm.nn.stack import LSTMStack
 from numlstm.nn.state import load_state, read_state
 from numlstm.nn.stored import StoredWeights
-from numlstm.nn.weights import (
-    LSTMGradients,
-    LSTMState,
-    LSTMTrace,
-    initial_weights,
-    unpack,
-    unpack_gates,
-)
+from numlstm.nn.variant import check_variant, initial_variant_weights
+from numlstm.nn.weights import LSTMGradients, LSTMState, LSTMTrace
 
 MAX_STEP_ROWS = 8  # beyond that, threads and the general route are faster
 
@@ -49,11 +43,13 @@ class LSTM(StoredWeights):
         Initial bias of the forget gate.
     dtype : {"float32", "float64"}
     random_state : int, RandomState instance or None
-        Seed of the initial weights.
+        Seed of the initial weights, and of the masks that `forward` draws for a random variant.
+    variant : LSTMVariant, optional
+        Peepholes, projection, clipping and more. Without it the layers are the plain ones.
 
     Attributes
     ----------
-    weights : list of LSTMWeights
+    weights : list of LSTMWeights, or of LSTMVariantWeights
         One per layer and direction, in PyTorch's order; read-only copies. Assign a list to replace
         them.
 
@@ -66,7 +62,8 @@ class LSTM(StoredWeights):
         (i, f, o) &= \sigma(x W_x + h W_h + b), \quad g = \tanh(x W_x + h W_h + b) \\
         c' &= f c + i g, \quad h' = o \tanh(c')
 
-    without peepholes, as in Zaremba, Sutskever & Vinyals (2014) and TensorFlow's BasicLSTMCell.
+    without peepholes, as in Zaremba, Sutskever & Vinyals (2014) and TensorFlow's BasicLSTMCell;
+    `LSTMVariant` has the other forms.
     `lengths` gives the number of time steps of each sequence: past it outputs are zero and the
     state stays as it was.
 
@@ -84,35 +81,45 @@ class LSTM(StoredWeights):
         forget_bias=1.0,
         dtype="float32",
         random_state=None,
+        variant=None,
     ):
         from sklearn.utils import check_random_state
 
-        self._build(input_size, hidden_size, n_layers, bidirectional, dtype)
+        self._build(input_size, hidden_size, n_layers, bidirectional, dtype, variant)
         forget_bias = check_number("forget_bias", forget_bias, -np.inf)
-        self._initialise(forget_bias, check_random_state(random_state))
+        self._rng = check_random_state(random_state)
+        self._initialise(forget_bias, self._rng)
 
     def _initialise(self, forget_bias, rng):
         self.weights = [
-            initial_weights(n_inputs, n_units, forget_bias, rng)
+            initial_variant_weights(self.variant, n_inputs, n_units, forget_bias, rng)
             for n_inputs, n_units in self._stack.layout.sizes
         ]
 
-    def _build(self, input_size, hidden_size, n_layers, bidirectional, dtype):
+    def _build(self, input_size, hidden_size, n_layers, bidirectional, dtype, variant=None):
         self.input_size = check_integer("input_size", input_size, 1)
         self.hidden_size = check_integer("hidden_size", hidden_size, 1)
         self.n_layers = check_integer("n_layers", n_layers, 1)
         self.bidirectional = check_bool("bidirectional", bidirectional)
         self.dtype = check_dtype(dtype)
-        self._stack = LSTMStack(
-            self.input_size, self.hidden_size, self.n_layers, self.bidirectional, self.dtype
-        )
+        self.variant = check_variant(variant, self.hidden_size)
+        self._stack = self._new_stack()
         self._adopt(aligned_zeros((self._stack.layout.size,), self.dtype))
+
+    def _new_stack(self):
+        geometry = self.input_size, self.hidden_size, self.n_layers, self.bidirectional, self.dtype
+        if self.variant is None:
+            return LSTMStack(*geometry)
+        # Only here, so that nobody else loads its kernels.
+        from numlstm.nn.variant_stack import VariantStack
+
+        return VariantStack(*geometry, self.variant)
 
     def _adopt(self, parameters):
         """Use a flat vector of packed parameters, shared with whoever holds it."""
         self._parameters = parameters
         self._panels = self._stack.layout.views(parameters)
-        self._places = self._stack.layout.places()
+        self._places = self._stack.layout.places() if self.variant is None else None
         self._workspace = Workspace(self.dtype)
         self._local = threading.local()
         self._kept = None
@@ -127,10 +134,11 @@ class LSTM(StoredWeights):
         Returns
         -------
         LSTMState
-            Zeros, h and c each (n_layers * n_directions, n_samples, hidden_size).
+            Zeros, h and c each (n_layers * n_directions, n_samples, hidden_size); with a
+            projection h has `proj_size` features.
         """
-        shape = (len(self._panels), check_integer("n_samples", n_samples, 1), self.hidden_size)
-        return LSTMState(np.zeros(shape, self.dtype), np.zeros(shape, self.dtype))
+        shape = len(self._panels), check_integer("n_samples", n_samples, 1)
+        return LSTMState(*(np.zeros((*shape, w), self.dtype) for w in self._stack.widths))
 
     def __call__(self, X, *, lengths=None, state=None):
         """Run the layers over sequences, keeping nothing.
@@ -162,6 +170,8 @@ class LSTM(StoredWeights):
     def forward(self, X, *, lengths=None, state=None):
         """Run the layers over sequences and keep what `backward` needs.
 
+        This is the pass of training: a variant draws its masks anew in every call.
+
         Parameters
         ----------
         X : array, (n_samples, n_timesteps, input_size)
@@ -179,13 +189,15 @@ class LSTM(StoredWeights):
             For arguments of a wrong shape or type, NaN or infinity.
         """
         self._kept = None
-        outputs, last, self._kept = self._run(X, lengths, state, self._workspace, keep=True)
+        outputs, last, self._kept = self._run(
+            X, lengths, state, self._workspace, keep=True, train=True
+        )
         return outputs, last
 
-    def _run(self, X, lengths, state, workspace, keep=False):
+    def _run(self, X, lengths, state, workspace, keep=False, train=False):
         X = as_floats("X", X, self.dtype, 3)
         N, T, D = X.shape
-        stack, H = self._stack, self.hidden_size
+        stack = self._stack
         if D != self.input_size or not N or not T:
             raise ValueError(
                 "X must have shape (n_samples, n_timesteps, "
@@ -199,7 +211,7 @@ class LSTM(StoredWeights):
             sorted_X = workspace.take("X", T, N, D)
             gather_sequences(X, order, active, sorted_X)
             x = time_major(sorted_X)
-        first = load_state(stack.states(workspace, "first", N), state, "state", order, H)
+        first = load_state(stack.states(workspace, "first", N), state, "state", order, stack.widths)
         last = stack.states(workspace, "last", N)
         width = stack.width
         outputs = aligned_empty((N, T, width), self.dtype)
@@ -209,11 +221,16 @@ class LSTM(StoredWeights):
         else:
             rows = workspace.take("outputs", T, N, width)
             target = time_major(rows)
-        kept = stack.forward(self._panels, batch, first, last, target, workspace, keep=keep)
+        masks = {}
+        if train and self.variant is not None and self.variant.is_random:
+            masks["masks"] = stack.draw_masks(self._rng, order, T)
+        kept = stack.forward(
+            self._panels, batch, first, last, target, workspace, keep=keep, **masks
+        )
         if lengths is not None:
             scatter_sequences(rows, order, active, outputs)
         kept = kept and (kept, order)
-        return outputs, read_state(last, order, H), kept
+        return outputs, read_state(last, order, stack.widths), kept
 
     def backward(self, d_outputs, d_state=None):
         """Backpropagate through time, once for each call of `forward`.
@@ -259,7 +276,7 @@ class LSTM(StoredWeights):
             d_state,
             "d_state",
             order,
-            self.hidden_size,
+            stack.widths,
         )
         self._kept = None  # the gates are about to be overwritten
         grads = stack.layout.views(workspace.zeros("gradient", self._parameters.size))
@@ -274,7 +291,7 @@ class LSTM(StoredWeights):
         if not straight:
             scatter_sequences(padded, order, active, dX)
         return LSTMGradients(
-            [unpack(g) for g in grads], dX, read_state(carry, order, self.hidden_size)
+            [stack.layout.unpack(g) for g in grads], dX, read_state(carry, order, stack.widths)
         )
 
     def step(self, x, state=None):
@@ -312,6 +329,8 @@ class LSTM(StoredWeights):
     def _step_at_once(self, x, state):
         """Return the step by one compiled call, or None where the arguments need a closer look."""
         if not isinstance(x, np.ndarray) or x.ndim != 2 or not 0 < len(x) <= MAX_STEP_ROWS:
+            return None
+        if self.variant is not None:
             return None
         shape = (self.n_layers, len(x), self.hidden_size)
         state = self.zero_state(len(x)) if state is None else state
@@ -353,23 +372,25 @@ class LSTM(StoredWeights):
         -------
         LSTMTrace
             i, f, g, o, c, h, each (n_layers * n_directions, n_samples, n_timesteps, hidden_size);
-            zero past a sequence's length.
+            zero past a sequence's length. With a projection h has `proj_size` features.
         """
         _, _, (kept, order) = self._run(X, lengths, state, Workspace(self.dtype), keep=True)
         T, N = kept.batch.shape
-        shape = (len(self._panels), N, T, self.hidden_size)
-        trace = LSTMTrace(*(np.zeros(shape, self.dtype) for _ in range(6)))
+        R, H = self._stack.widths
+        shape = len(self._panels), N, T
+        trace = LSTMTrace(*(np.zeros((*shape, w), self.dtype) for w in (H, H, H, H, H, R)))
         for k, tape in enumerate(kept.tapes):
             after = slice(0, T) if k % self._stack.n_directions else slice(1, T + 1)
-            parts = [*unpack_gates(tape.gates, self.hidden_size), tape.c[after], tape.h[after]]
+            parts = [*self._stack.read_tape(tape), tape.c[after], tape.h[after]]
             for out, part in zip(trace, parts, strict=True):
-                part = np.ascontiguousarray(part[..., : self.hidden_size])
+                part = np.ascontiguousarray(part[..., : out.shape[-1]])
                 scatter_sequences(part, order, kept.batch.active, out[k])
         return trace
 
     def __repr__(self):
         """Return the geometry as a call."""
+        variant = "" if self.variant is None else f", variant={self.variant}"
         return (
             f"LSTM({self.input_size}, {self.hidden_size}, n_layers={self.n_layers}, "
-            f"bidirectional={self.bidirectional}, dtype='{self.dtype}')"
+            f"bidirectional={self.bidirectional}, dtype='{self.dtype}'{variant})"
         )

@@ -19,7 +19,7 @@ from numlstm.kernels.one_sequence import lstm_backward_row_chunk, lstm_forward_r
 from numlstm.kernels.products import Rows
 from numlstm.kernels.team import new_team
 from numlstm.nn.rows import Batch, time_major
-from numlstm.nn.weights import PanelLayout, round_up, transpose, vector_lanes
+from numlstm.nn.weights import PanelLayout, round_up, transpose, unpack_gates, vector_lanes
 
 RING_STEPS = 64  # of a single row, whose inputs are multiplied for so many steps at once
 WEIGHTS_PER_WORKER = 60_000  # fewer are not worth a meeting of threads at every step
@@ -45,6 +45,7 @@ class LSTMStack:
         VL = vector_lanes(dtype)
         self.lanes = VL
         self.width = hidden_size * self.n_directions  # of a layer's output
+        self.widths = hidden_size, hidden_size  # of h and c
         self.Hp, self.Hq = round_up(hidden_size, VL), round_up(hidden_size, 2 * VL)
         inputs = [input_size] + [self.width] * (n_layers - 1)
         sizes = [(n, hidden_size) for n in inputs for _ in range(self.n_directions)]
@@ -179,6 +180,10 @@ class LSTMStack:
             if layer > 0:
                 self._drop(rows, layer - 1, kept.dropout)
                 d_out = d_in
+
+    def read_tape(self, tape):
+        """Return the gates i, f, g, o of a tape, each (T, B, H)."""
+        return unpack_gates(tape.gates, self.hidden_size)
 
     def padded_inputs(self, n_inputs):
         """Return the elements that a row of gradients of inputs takes."""

@@ -6,8 +6,10 @@ from numlstm.data.validation import as_floats, check_shape
 from numlstm.nn.weights import LSTMState
 
 
-def load_state(carries, state, name, order, n_units):
+def load_state(carries, state, name, order, widths):
     """Write a state into zeroed carries, rows in the given order; None leaves the zeros.
+
+    `widths` are the features of h and of c.
 
     Raises
     ------
@@ -18,20 +20,19 @@ def load_state(carries, state, name, order, n_units):
         return carries
     if not isinstance(state, (tuple, list)) or len(state) != 2:
         raise TypeError(f"{name} must be an LSTMState (h, c), got {state!r}")
-    shape = (len(carries), len(order), n_units)
-    for part, values in zip(("h", "c"), state, strict=True):
+    for part, values, width in zip(("h", "c"), state, widths, strict=True):
         array = as_floats(f"{name}.{part}", values, carries[0].c.dtype, 3)
-        check_shape(f"{name}.{part}", array, shape)
+        check_shape(f"{name}.{part}", array, (len(carries), len(order), width))
         for k, carry in enumerate(carries):
-            getattr(carry, part)[:, :n_units] = array[k, order]
+            getattr(carry, part)[:, :width] = array[k, order]
     return carries
 
 
-def read_state(carries, order, n_units):
-    """Return carries as a state of the user's row order."""
-    shape = (len(carries), len(order), n_units)
-    state = LSTMState(np.empty(shape, carries[0].c.dtype), np.empty(shape, carries[0].c.dtype))
+def read_state(carries, order, widths):
+    """Return carries as a state of the user's row order; `widths` as for `load_state`."""
+    shape, dtype = (len(carries), len(order)), carries[0].c.dtype
+    state = LSTMState(*(np.empty((*shape, width), dtype) for width in widths))
     for k, carry in enumerate(carries):
-        state.h[k, order] = carry.h[:, :n_units]
-        state.c[k, order] = carry.c[:, :n_units]
+        state.h[k, order] = carry.h[:, : widths[0]]
+        state.c[k, order] = carry.c[:, : widths[1]]
     return state

@@ -1,9 +1,19 @@
 """The weights of an `LSTM` on their way in and out: arrays, files, pickles."""
 
+from dataclasses import asdict
+
 import numpy as np
 
-from numlstm.data.validation import as_floats, check_bool, check_shape
-from numlstm.nn.weights import LSTMWeights, pack, unpack
+from numlstm.data.validation import check_bool
+from numlstm.nn.variant import (
+    as_weights,
+    check_variant,
+    check_weights,
+    described_variant,
+    n_gates,
+    weight_fields,
+    weight_shapes,
+)
 from numlstm.persistence import write_model
 
 
@@ -11,17 +21,23 @@ class StoredWeights:
     """Base of `LSTM`: everything about its weights but their initialisation."""
 
     @classmethod
-    def from_weights(cls, weights, *, bidirectional=False, dtype=None):
+    def from_weights(
+        cls, weights, *, bidirectional=False, dtype=None, variant=None, random_state=None
+    ):
         """Return an LSTM with the given weights.
 
         Parameters
         ----------
         weights : sequence of (Wx, Wh, b)
             One per layer and direction, in PyTorch's order: forward, then reverse, then the next
-            layer. Wx (D, 4 * H), Wh (H, 4 * H), b (4 * H,), gates i, f, g, o.
+            layer. Wx (D, 4 * H), Wh (H, 4 * H), b (4 * H,), gates i, f, g, o. With a variant
+            the fields of `LSTMVariantWeights`.
         bidirectional : bool
         dtype : {"float32", "float64"}, optional
             By default that of the weights.
+        variant : LSTMVariant, optional
+        random_state : int, RandomState instance or None
+            Seed of the masks of a random variant.
 
         Returns
         -------
@@ -32,30 +48,38 @@ class StoredWeights:
         ValueError
             If the shapes do not fit together.
         """
-        weights = [LSTMWeights(*map(np.asarray, w)) for w in weights]
+        from sklearn.utils import check_random_state
+
+        variant = check_variant(variant)
+        weights = [
+            as_weights(variant, [None if a is None else np.asarray(a) for a in w]) for w in weights
+        ]
         directions = 2 if check_bool("bidirectional", bidirectional) else 1
         if not weights or len(weights) % directions:
             raise ValueError(
                 f"weights must hold {directions} (Wx, Wh, b) per layer, got {len(weights)}"
             )
         first = weights[0]
-        if first.Wx.ndim != 2 or first.Wx.shape[1] % 4 or not first.Wx.size:
-            raise ValueError(f"weights[0].Wx must have shape (D, 4 * H), got {first.Wx.shape}")
+        G = n_gates(variant)
+        if first.Wx.ndim != 2 or first.Wx.shape[1] % G or not first.Wx.size:
+            raise ValueError(f"weights[0].Wx must have shape (D, {G} * H), got {first.Wx.shape}")
         if dtype is None:
             dtype = np.result_type(first.Wx.dtype, np.float32)
         self = cls.__new__(cls)
         D, wide = first.Wx.shape
-        self._build(D, wide // 4, len(weights) // directions, bidirectional, dtype)
+        self._build(D, wide // G, len(weights) // directions, bidirectional, dtype, variant)
+        self._rng = check_random_state(random_state)
         self.weights = weights
         return self
 
     @property
     def weights(self):
         """Weights of every layer and direction: read-only copies, in PyTorch's order."""
-        out = [unpack(panels) for panels in self._panels]
+        out = [self._stack.layout.unpack(panels) for panels in self._panels]
         for w in out:
             for array in w:
-                array.flags.writeable = False
+                if array is not None:
+                    array.flags.writeable = False
         return out
 
     @weights.setter
@@ -63,18 +87,12 @@ class StoredWeights:
         sizes = self._stack.layout.sizes
         if len(weights) != len(sizes):
             raise ValueError(f"weights must hold {len(sizes)} (Wx, Wh, b), got {len(weights)}")
-        checked = []
-        for k, ((D, H), (Wx, Wh, b)) in enumerate(zip(sizes, weights, strict=True)):
-            w = LSTMWeights(
-                as_floats(f"weights[{k}].Wx", Wx, self.dtype, 2),
-                as_floats(f"weights[{k}].Wh", Wh, self.dtype, 2),
-                as_floats(f"weights[{k}].b", b, self.dtype, 1),
-            )
-            for name, shape in (("Wx", (D, 4 * H)), ("Wh", (H, 4 * H)), ("b", (4 * H,))):
-                check_shape(f"weights[{k}].{name}", getattr(w, name), shape)
-            checked.append(w)
+        variant, checked = self.variant, []
+        for k, (size, w) in enumerate(zip(sizes, weights, strict=True)):
+            w = as_weights(variant, w)
+            checked.append(check_weights(f"weights[{k}]", w, variant, *size, self.dtype))
         for w, panels in zip(checked, self._panels, strict=True):
-            pack(w, panels)
+            self._stack.layout.pack(w, panels)
 
     def save(self, path):
         """Write the layers to a file that `numlstm.load` reads.
@@ -93,32 +111,48 @@ class StoredWeights:
             f"{k}.{name}": array
             for k, w in enumerate(self.weights)
             for name, array in w._asdict().items()
+            if array is not None
         }
-        write_model(path, "LSTM", arrays, {"bidirectional": self.bidirectional})
+        content = {"bidirectional": self.bidirectional}
+        if self.variant is not None:
+            content["variant"] = asdict(self.variant)
+        write_model(path, "LSTM", arrays, content)
 
     @classmethod
     def _from_file(cls, path, arrays, content):
         """Return the layers in a file's arrays."""
         try:
+            variant = described_variant(content)
+            names = weight_shapes(variant, 1, 1)
             weights = [
-                tuple(arrays[f"{k}.{name}"] for name in LSTMWeights._fields)
-                for k in range(len(arrays) // 3)
+                as_weights(
+                    variant,
+                    [
+                        arrays[f"{k}.{name}"] if name in names else None
+                        for name in weight_fields(variant)
+                    ],
+                )
+                for k in range(len(arrays) // len(names))
             ]
-            return cls.from_weights(weights, bidirectional=content["bidirectional"])
+            return cls.from_weights(
+                weights, bidirectional=content["bidirectional"], variant=variant
+            )
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise ValueError(f"{path} holds an LSTM that makes no sense: {error}") from None
 
     def __getstate__(self):
-        """Return what a copy or a pickle needs: the geometry and the weights."""
+        """Return what a copy or a pickle needs: the geometry, the weights, and the next masks."""
         return {
             "geometry": (
                 self.input_size, self.hidden_size, self.n_layers, self.bidirectional,
-                str(self.dtype),
+                str(self.dtype), self.variant,
             ),
             "weights": self.weights,
+            "rng": getattr(self, "_rng", None),
         }  # fmt: skip
 
     def __setstate__(self, state):
         """Rebuild from `__getstate__`."""
         self._build(*state["geometry"])
+        self._rng = state["rng"]
         self.weights = state["weights"]

@@ -41,7 +41,7 @@ class LSTMState(NamedTuple):
     Attributes
     ----------
     h, c : array, (n_layers * n_directions, n_samples, hidden_size)
-        Hidden and cell state.
+        Hidden and cell state. With a projection h has `proj_size` features.
     """
 
     h: np.ndarray
@@ -53,7 +53,7 @@ class LSTMGradients(NamedTuple):
 
     Attributes
     ----------
-    weights : list of LSTMWeights
+    weights : list of LSTMWeights, or of LSTMVariantWeights
         One per layer and direction.
     X : array, (n_samples, n_timesteps, input_size)
     state : LSTMState
@@ -171,6 +171,8 @@ class PanelLayout:
     Optimisers see one vector; kernels see `Panels` that view it. Every array starts on a cache line
     because every size is a multiple of a vector.
     """
+
+    pack, unpack = staticmethod(pack), staticmethod(unpack)
 
     def __init__(self, sizes, dtype):
         self.sizes, self.dtype = list(sizes), np.dtype(dtype)
