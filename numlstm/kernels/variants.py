@@ -29,7 +29,7 @@ import numpy as np
 
 from numlstm.kernels._jit import helper, kernel
 from numlstm.kernels.activations import sigmoid, tanh
-from numlstm.kernels.lstm import block_rows, copy_rows, save_rows
+from numlstm.kernels.lstm import first_row, load_rows, save_rows
 from numlstm.kernels.products import panel_rows
 from numlstm.kernels.simd import clip, lanes, load, never_inline, store
 from numlstm.kernels.vectors import copy_vectors
@@ -257,22 +257,24 @@ def variant_forward_chunk(
     """
     never_inline()
     S, B, Rq = tape.h.shape
-    T, Hq, block = active.shape[0] - 1, tape.c.shape[2], block_rows(active, n_workers)
+    T, Hq = active.shape[0] - 1, tape.c.shape[2]
+    low, high = first_row(active, worker, n_workers), first_row(active, worker + 1, n_workers)
     c, h = tape.c.reshape(-1), tape.h.reshape(-1)
     for s in range(T):
         t = T - 1 - s if reverse else s
         n, prev, this = active[t], (t + reverse) % S, (t + 1 - reverse) % S
+        stop = min(n, high)
+        if stop <= low:
+            continue
         begin = active[t + 1] if reverse else (0 if t == 0 else n)
-        copy_rows(first.h, h, prev * B * Rq, begin, n, block, worker, n_workers)
-        copy_rows(first.c, c, prev * B * Hq, begin, n, block, worker, n_workers)
-        for r0 in range(worker * block, n, n_workers * block):
-            rows = min(block, n - r0)
-            variant_step(x, panels, masks, tape, t, reverse, r0, rows)
-            if outputs.data.size:
-                at = outputs.start + t * outputs.step
-                for r in range(r0, r0 + rows):
-                    copy_vectors(h, (this * B + r) * Rq, outputs.data, at + r * outputs.row,
-                                 panels.n_features)  # fmt: skip
+        load_rows(first.h, h, prev * B * Rq, max(begin, low), stop)
+        load_rows(first.c, c, prev * B * Hq, max(begin, low), stop)
+        variant_step(x, panels, masks, tape, t, reverse, low, stop - low)
+        if outputs.data.size:
+            at = outputs.start + t * outputs.step
+            for r in range(low, stop):
+                copy_vectors(h, (this * B + r) * Rq, outputs.data, at + r * outputs.row,
+                             panels.n_features)  # fmt: skip
         end = (0 if t == 0 else n) if reverse else active[t + 1]
-        save_rows(h, this * B * Rq, last.h, end, n, block, worker, n_workers)
-        save_rows(c, this * B * Hq, last.c, end, n, block, worker, n_workers)
+        save_rows(h, this * B * Rq, last.h, max(end, low), stop)
+        save_rows(c, this * B * Hq, last.c, max(end, low), stop)

@@ -12,7 +12,7 @@ import numpy as np
 
 from numlstm.kernels._jit import helper, kernel
 from numlstm.kernels.activations import tanh
-from numlstm.kernels.lstm import block_rows
+from numlstm.kernels.lstm import first_row
 from numlstm.kernels.simd import lanes, load, never_inline, store
 from numlstm.kernels.variants import moments, product
 from numlstm.kernels.vectors import add_vectors
@@ -219,27 +219,28 @@ def variant_backward_chunk(
     """
     never_inline()
     B, wide, Hq, Rq = tape.gates.shape[1], tape.gates.shape[2], tape.c.shape[2], tape.h.shape[2]
-    T, block, dh = active.shape[0] - 1, block_rows(active, n_workers), carry.h.reshape(-1)
+    T, dh = active.shape[0] - 1, carry.h.reshape(-1)
+    low, high = first_row(active, worker, n_workers), first_row(active, worker + 1, n_workers)
     gates, m, projects = tape.gates.reshape(-1), tape.m.reshape(-1), panels.Wp.size > 0
     normed, zeros = panels.gain_x.size > 0, np.zeros(Hq, dh.dtype)
     dy = scratch.dy.reshape(-1) if projects else m
     dU, dV = (tape.sum_x.reshape(-1), tape.sum_h.reshape(-1)) if normed else (gates, gates)
     for s in range(T):
         t = s if reverse else T - 1 - s
-        n = active[t]
-        for r0 in range(worker * block, n, n_workers * block):
-            rows = min(block, n - r0)
-            g, at = (t * B + r0) * wide, (t * B + r0) * Rq
-            for r in range(r0, r0 + rows):
-                if d_outputs.data.size:
-                    row = d_outputs.start + t * d_outputs.step + r * d_outputs.row
-                    add_vectors(d_outputs.data, row, dh, r * Rq, panels.n_features)
-                output_backward(panels, masks.zone_h, carry.h, tape.m, t, r)
-            if projects:
-                product(zeros, 0, 0, m, at, Rq, transposed.Wp, dy, r0 * Hq, Hq, rows)
-            for r in range(r0, r0 + rows):
-                y_at = r * Hq if projects else (t * B + r) * Hq
-                row_backward(panels, masks, tape, dy, y_at, t, reverse, r, scratch, carry.c, sums)
-            state_backward(transposed, masks, dV, g, wide, carry.h, scratch, r0, rows)
-            if dX.data.size:
-                input_backward(transposed, dU, g, wide, dX, t, r0, rows, reverse)
+        rows = min(active[t], high) - low
+        if rows <= 0:
+            continue
+        g, at = (t * B + low) * wide, (t * B + low) * Rq
+        for r in range(low, low + rows):
+            if d_outputs.data.size:
+                row = d_outputs.start + t * d_outputs.step + r * d_outputs.row
+                add_vectors(d_outputs.data, row, dh, r * Rq, panels.n_features)
+            output_backward(panels, masks.zone_h, carry.h, tape.m, t, r)
+        if projects:
+            product(zeros, 0, 0, m, at, Rq, transposed.Wp, dy, low * Hq, Hq, rows)
+        for r in range(low, low + rows):
+            y_at = r * Hq if projects else (t * B + r) * Hq
+            row_backward(panels, masks, tape, dy, y_at, t, reverse, r, scratch, carry.c, sums)
+        state_backward(transposed, masks, dV, g, wide, carry.h, scratch, low, rows)
+        if dX.data.size:
+            input_backward(transposed, dU, g, wide, dX, t, low, rows, reverse)
