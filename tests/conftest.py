@@ -1,26 +1,44 @@
 """Two worker processes share the tests, and one cache of compiled kernels.
 
-Each would compile the same kernels at the same moment, and two processes that fill one of Numba's
-caches at once can damage it. So before a worker's first test that uses the cache, one process
-compiles everything, under a lock. The other worker meanwhile runs the tests marked `own_cache`:
-they come first, which is in the first half of the tests, and each worker starts with a half.
+Each would compile the same kernels at the same moment. So before a worker's first test that uses
+the cache, the command `numlstm warmup` fills it. The other worker meanwhile runs the tests marked
+`own_cache`: they come first, which is in the first half of the tests, and each worker starts with
+a half.
 """
 
 import functools
+import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 # Read when SciPy is imported. Without it scikit-learn skips a check of its suite for estimators.
 os.environ.setdefault("SCIPY_ARRAY_API", "1")
+SHARED = "NUMLSTM_TESTS_SHARED"
 
 
 @pytest.fixture
 def rng():
     return np.random.default_rng(0)
+
+
+@pytest.fixture
+def shared_folder():
+    """A folder that all workers of this session see."""
+    return Path(os.environ[SHARED])
+
+
+def pytest_configure(config):
+    if not hasattr(config, "workerinput"):  # workers inherit the name
+        folder = tempfile.TemporaryDirectory(prefix="numlstm-tests-")
+        os.environ[SHARED] = folder.name
+        config.add_cleanup(folder.cleanup)
 
 
 @pytest.hookimpl(trylast=True)
@@ -36,11 +54,24 @@ def pytest_runtest_setup(item):
 
 @functools.cache
 def fill_the_cache():
+    """Compile everything, once. Where it fails, the tests say why."""
+    from test_warmup import warm_up_twice_at_once
+
+    from numlstm.cli import _one_at_a_time
     from numlstm.kernels._jit import CACHE_FOLDER
 
+    shared = Path(os.environ[SHARED])
     if CACHE_FOLDER is None or (CACHE_FOLDER / "filled").exists():
         return
-    dtypes = ["--dtype", "float32", "--dtype", "float64"]
-    done = subprocess.run([sys.executable, "-m", "numlstm", "warmup", *dtypes], capture_output=True)
-    if done.returncode == 0:  # where it fails, the tests say why
-        (CACHE_FOLDER / "filled").touch()
+    with _one_at_a_time(shared):
+        if (shared / "said.json").exists():
+            return  # the other worker has done it
+        # What test_warmup.py needs anyhow is compiled there, and copied.
+        warm_up_twice_at_once(shared)
+        if any(code for _, _, code in json.loads((shared / "said.json").read_text())):
+            return
+        compiled = shared / "cache" / "numlstm" / CACHE_FOLDER.name
+        shutil.copytree(compiled, CACHE_FOLDER, dirs_exist_ok=True)
+        command = [sys.executable, "-m", "numlstm", "warmup", "--dtype", "float64"]
+        if subprocess.run(command, capture_output=True).returncode == 0:
+            (CACHE_FOLDER / "filled").touch()

@@ -45,12 +45,16 @@ def model(tmp_path_factory):
 def here(tmp_path, monkeypatch):
     """An empty folder to work in, with a text and a table."""
     monkeypatch.chdir(tmp_path)
+    write_text_and_table()
+    return tmp_path
+
+
+def write_text_and_table():
     Path("text.txt").write_text(TEXT)
     y = 100 + np.arange(60) + 10 * np.sin(np.arange(60) * np.pi / 6)
     rows = [f"2020-{k},{v:.3f},{k}" for k, v in enumerate(y)]
     rows[7], rows[9] = "2020-7,,7", "2020-9"  # an empty field, and one that is not there
     Path("sales.csv").write_text("\n".join(['month,"sales, all",n', *rows, "", ""]))
-    return tmp_path
 
 
 # A new user's first steps ---------------------------------------------------------------------
@@ -214,43 +218,3 @@ def test_a_killed_training_goes_on_from_its_checkpoint(here, capsys):
     resumed = Path("model").read_bytes()
     assert main(["train", "text.txt", "-o", "model", *SMALL, *options[:2]]) == 0
     assert Path("model").read_bytes() == resumed
-
-
-# The cache ------------------------------------------------------------------------------------
-
-USES = """
-import sys
-from numlstm.cli import main
-for line in open("uses.txt"):
-    if main(line.split()):
-        sys.exit(line)
-"""
-
-
-@pytest.mark.own_cache
-def test_two_warmups_at_once_leave_nothing_to_compile(here):
-    env = os.environ | {"NUMBA_CACHE_DIR": str(here / "cache")}
-    runs = [
-        subprocess.Popen([COMMAND, "warmup"], env=env, stdout=-1, stderr=-1, text=True)
-        for _ in range(2)
-    ]
-    for run in runs:
-        out, err = run.communicate()
-        assert (run.returncode, err) == (0, "")
-        assert out.startswith("compiled in ") and str(here / "cache") in out
-
-    def compiled():
-        return sorted(path.name for path in (here / "cache").rglob("*.nb[ci]"))
-
-    after = compiled()
-    assert len(after) > 20
-    Path("uses.txt").write_text(
-        "train text.txt -o m --max-iter 1\n"
-        "train text.txt -o m --max-iter 1 --embedding-size 0 --n-layers 2 --dropout 0.1 -v\n"
-        "sample m --prompt the --top-k 3 --top-p 0.9 --n-chars 40\n"
-        "score m text.txt\n"
-        "forecast sales.csv --horizon 6 --max-iter 2 --hidden-size 64\n"
-    )
-    run = subprocess.run([sys.executable, "-c", USES], env=env, capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr
-    assert compiled() == after

@@ -49,6 +49,9 @@ def _use_sequences(dtype):
     outputs, state = lstm.forward(table[:, None], lengths=[1] * 4)
     lstm.backward(outputs, state)
     lstm.step(table, state)
+    wide = LSTM(1, 192, dtype=dtype, random_state=0)  # threads share its units, with one row
+    outputs, state = wide.forward(table[:1, :, None])
+    wide.backward(outputs, state)
 
 
 def _use_text(dtype):

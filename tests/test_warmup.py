@@ -1,0 +1,64 @@
+"""`numlstm warmup` fills an empty cache with all that later programs need, two at once too."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from test_cli import COMMAND, write_text_and_table
+
+USES = """
+import sys
+import numpy as np
+from numlstm import LSTM
+from numlstm.cli import main
+for line in open("uses.txt"):
+    if main(line.split()):
+        sys.exit(line)
+one_sequence = LSTM(1, 192)  # work enough for two threads
+one_sequence.backward(one_sequence.forward(np.zeros((1, 200, 1), "float32"))[0])
+"""
+
+
+def warm_up_twice_at_once(folder):
+    """Fill an empty cache, `folder / "cache"`, by two commands; keep what they say beside it."""
+    env = os.environ | {"NUMBA_CACHE_DIR": str(folder / "cache")}
+    pipe = subprocess.PIPE
+    runs = [
+        subprocess.Popen([COMMAND, "warmup"], env=env, stdout=pipe, stderr=pipe, text=True)
+        for _ in range(2)
+    ]
+    said = [(*run.communicate(), run.returncode) for run in runs]
+    (folder / "said.json").write_text(json.dumps(said))
+
+
+@pytest.mark.own_cache
+def test_two_warmups_at_once_leave_nothing_to_compile(shared_folder, tmp_path, monkeypatch):
+    folder = shared_folder  # where conftest.py has called it, if this session began with no cache
+    if not (folder / "said.json").exists():
+        folder = tmp_path
+        warm_up_twice_at_once(folder)
+    for out, err, code in json.loads((folder / "said.json").read_text()):
+        assert (code, err) == (0, "")
+        assert out.startswith("compiled in ") and str(folder / "cache") in out
+
+    def compiled():
+        return sorted(path.name for path in (folder / "cache").rglob("*.nb[ci]"))
+
+    after = compiled()
+    assert len(after) > 20
+    monkeypatch.chdir(tmp_path)
+    write_text_and_table()
+    Path("uses.txt").write_text(
+        "train text.txt -o m --max-iter 1\n"
+        "train text.txt -o m --max-iter 1 --embedding-size 0 --n-layers 2 --dropout 0.1 -v\n"
+        "sample m --prompt the --top-k 3 --top-p 0.9 --n-chars 40\n"
+        "score m text.txt\n"
+        "forecast sales.csv --horizon 6 --max-iter 2 --hidden-size 64\n"
+    )
+    env = os.environ | {"NUMBA_CACHE_DIR": str(folder / "cache")}
+    run = subprocess.run([sys.executable, "-c", USES], env=env, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert compiled() == after
