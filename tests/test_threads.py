@@ -15,6 +15,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import numba
+import numpy as np
 import pytest
 from test_lstm_kernels import assert_identical, make_problem, run
 
@@ -125,6 +126,29 @@ def child_any_number():
 
 def test_any_number_of_threads_gives_the_same_bits():
     start_child("child_any_number")
+
+
+def child_whole_fits():
+    from numlstm import CharLSTM, LSTMRegressor
+
+    spy, rng = Spy(), np.random.default_rng(0)
+    X = rng.normal(size=(20, 5, 3))
+    usual = {"hidden_size": 18, "n_layers": 2, "max_iter": 2, "dropout": 0.2, "random_state": 0}
+    for make, data in (
+        (lambda n: LSTMRegressor(**usual, bidirectional=True, n_threads=n), (X, X.sum((1, 2)))),
+        (
+            lambda n: CharLSTM(**usual, batch_size=6, seq_length=9, n_threads=n),
+            ("to be or not " * 20,),
+        ),
+    ):
+        fitted = {n: make(n).fit(*data)._network.parameters for n in (1, 2, 4)}
+        assert {k for _, k in spy.take()} >= {2, 4}
+        for n in (2, 4):
+            np.testing.assert_array_equal(fitted[n], fitted[1])
+
+
+def test_whole_fits_have_the_same_bits_on_one_two_and_four_threads():
+    start_child("child_whole_fits")
 
 
 def child_nested_limits():
