@@ -29,11 +29,10 @@ class CharGenerationMixin:
 
     def _read(self, model, scratch, tokens, wanted=False, phase=0):
         """Run tokens (B, n) through the model; return phase and log-probabilities (B, n)."""
-        tokens = np.ascontiguousarray(tokens, np.int32)
         parts = []
         with thread_limit(self.n_threads):
             for start in range(0, tokens.shape[1], PART):
-                part = np.ascontiguousarray(tokens[:, start : start + PART])
+                part = np.ascontiguousarray(tokens[:, start : start + PART], np.int32)
                 phase, log_p = self._network.read(model, scratch, part, phase, wanted)
                 parts.append(log_p)
         return phase, np.concatenate(parts, axis=1) if wanted and parts else None
