@@ -34,6 +34,18 @@ def load_acquire(typingctx, array, position):
 
 
 @intrinsic
+def store_release(typingctx, array, position, value):
+    """Set an element; whoever sees it also sees what this thread wrote before."""
+
+    def codegen(context, builder, sig, args):
+        place = element_pointer(context, builder, sig.args[0], *args[:2])
+        builder.store_atomic(args[2], place, "release", 8)
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64, types.int64), codegen
+
+
+@intrinsic
 def swap_if_zero(typingctx, array, position, value):
     """Set an element if it is zero, as one step."""
 

@@ -1,7 +1,9 @@
 """The compiled loops that read a text with a character model, and write one.
 
-A single text is bound by the bandwidth at which weights arrive. Workers then share the units of
-each layer and meet after it; the first of them also draws the characters.
+A single text is bound by the bandwidth at which weights arrive. Workers then share the units of all
+layers, and meet after each layer. The character is needed last of all: what the recurrent weights
+add to the pre-activations is computed while the first worker is still drawing it, and that worker
+owns fewer units for it.
 """
 
 from typing import NamedTuple
@@ -9,18 +11,20 @@ from typing import NamedTuple
 import numpy as np
 
 from numlstm.kernels._jit import helper, kernel
-from numlstm.kernels.lstm import Lookup
-from numlstm.kernels.products import panel_rows, row_times_panels
+from numlstm.kernels.cell import cell_forward
+from numlstm.kernels.products import panel_rows, row_times_gates, row_times_panels
 from numlstm.kernels.simd import (
     flush_denormals,
+    lanes,
     never_inline,
     restore_denormals,
 )
 from numlstm.kernels.softmax import divide_logits, exponentials
-from numlstm.kernels.stepping import step_layer, step_row
-from numlstm.kernels.team import join, meet
+from numlstm.kernels.team import join, learn, make_known, meet
+from numlstm.kernels.vectors import add_vectors
 
 SHARED_LOGITS = 100_000  # weights of a dense layer that is worth one more meeting
+DRAWING, CELL = 20_000, 500  # a draw, and a vector of a cell update, cost as many weights' products
 
 
 class Model(NamedTuple):
@@ -48,41 +52,127 @@ class Model(NamedTuple):
 
 
 class Scratch(NamedTuple):
-    """State and room to work: h (n_layers, 2, B, Hp), c (n_layers, B, Hp), gates (2 n, 1, B, W).
+    """State and room to work.
 
-    n is the largest number of workers.
+    Attributes
+    ----------
+    h : array, (n_layers, 2, B, Hp)
+    c : array, (n_layers, B, Hp)
+    gates : array, (n_layers, P, B, W)
+    logits : array, (B, Q * 2 * VL)
     """
 
     h: np.ndarray
     c: np.ndarray
     gates: np.ndarray
     logits: np.ndarray
-    tokens: np.ndarray
 
 
 @helper
-def advance(model, s, phase, team, worker, n_workers):
-    """Run all layers one step: tokens in, the states' other half out."""
+def shares_logits(model, n_workers):
+    """Return whether the logits are computed by all workers."""
+    return n_workers > 1 and model.panels.size >= SHARED_LOGITS
+
+
+@helper
+def first_panel(model, P, W, drawing, worker, n_workers):
+    """Return the first panel of units of a worker; `drawing` is what the first one does besides.
+
+    Its share is the one with which the slowest worker is done soonest, first with what needs no
+    character, then with the rest.
+    """
+    if worker == 0 or worker == n_workers:
+        return P * worker // n_workers
+    if not shares_logits(model, n_workers):
+        drawing += model.panels.size
+    n_layers, weights = model.layers.shape[0], model.n_units * W
+    before, after = n_layers * weights, (n_layers - 1) * weights + n_layers * CELL
+    best, least = 0, np.inf
+    for first in range(P // n_workers + 1):
+        others = -(-(P - first) // (n_workers - 1))
+        time = max(drawing + first * before, others * before) + max(first, others) * after
+        if time < least:
+            best, least = first, time
+    return best + (P - best) * (worker - 1) // (n_workers - 1)
+
+
+@helper
+def recurrent_products(model, s, phase, zeros, first, stop):
+    """Set the gates of every layer to h @ Wh, panels first .. stop.
+
+    Every other step, by `phase`, goes from the last panels to the first: the weights used last are
+    still in the cache.
+    """
     n_layers, _, B, Hp = s.h.shape
-    size, W = B * Hp, s.gates.shape[3]
-    P = Hp // (W // 4)
-    pairs = (P + 1) // 2
-    begin, end = 2 * (pairs * worker // n_workers), 2 * (pairs * (worker + 1) // n_workers)
-    flat, lookup = s.h.reshape(-1), Lookup(s.tokens, model.table)
+    P, W, H = s.gates.shape[1], s.gates.shape[3], model.n_units
+    half, pairs = W // 2, (stop - first + 1) // 2
     for layer in range(n_layers):
-        prev, after = (2 * layer + phase) * size, (2 * layer + 1 - phase) * size
-        place, below, cell = model.layers[layer], after - 2 * size, layer * size
+        w0, _, D = model.layers[layer]
+        size, prev = (D + H) * half, (2 * layer + phase) * B * Hp
+        for k in range(pairs):
+            p = first + 2 * (pairs - 1 - k if phase else k)
+            n, w, g = min(2, stop - p), w0 + 2 * p * size + D * half, (layer * P + p) * B * W
+            if B == 1:
+                row_times_gates(zeros, 0, 0, s.h, prev, H, model.parameters, w, size,
+                                s.gates, g, W, n)  # fmt: skip
+                continue
+            for j in range(2 * n):
+                panel_rows(
+                    zeros, 0, 0, s.h, prev, Hp, 0, H, 1, model.parameters, w + j * size,
+                    s.gates, g + j // 2 * B * W + j % 2 * half, W, B,
+                )  # fmt: skip
+
+
+@helper
+def look_up_characters(model, s, characters, first, stop):
+    """Add the table's rows of the characters (B,) to the first layer's gates."""
+    B, W, wide = s.gates.shape[2], s.gates.shape[3], model.table.shape[1]
+    table, gates = model.table.reshape(-1), s.gates.reshape(-1)
+    for p in range(first, stop):
+        for r in range(B):
+            row = np.int64(characters[r]) * wide + p * W
+            add_vectors(table, row, gates, (p * B + r) * W, W)
+
+
+@helper
+def add_inputs(model, s, layer, below, first, stop):
+    """Add x @ Wx + b to the gates of a layer; x is the hidden state at `below`."""
+    B, Hp = s.h.shape[2:]
+    P, W, (w0, b0, D) = s.gates.shape[1], s.gates.shape[3], model.layers[layer]
+    half, gates = W // 2, s.gates.reshape(-1)
+    size = (D + model.n_units) * half
+    for p in range(first, stop, 2):
+        n, w, g = min(2, stop - p), w0 + 2 * p * size, (layer * P + p) * B * W
         if B == 1:
-            step_row(
-                model.parameters, place, model.n_units, lookup, flat, below, s.h, prev, after, s.c,
-                cell, s.gates, 2 * worker * W, begin, min(P, end), phase,
-            )  # fmt: skip
+            row_times_gates(gates, g, W, s.h, below, D, model.parameters, w, size, gates, g, W, n)
         else:
-            step_layer(
-                model.parameters, place, model.n_units, lookup, flat, below, Hp, s.h, prev, after,
-                s.c, cell, s.gates,
-            )  # fmt: skip
-        meet(team, n_workers)
+            for j in range(2 * n):
+                at = g + j // 2 * B * W + j % 2 * half
+                panel_rows(
+                    gates, at, W, s.h, below, Hp, 0, D, 1, model.parameters, w + j * size,
+                    gates, at, W, B,
+                )  # fmt: skip
+        for row in range(n * B):
+            add_vectors(model.parameters, b0 + (p + row // B) * W, gates, g + row * W, W)
+
+
+@helper
+def advance(model, s, characters, phase, team, first, stop, worker, n_workers):
+    """Run all layers one step, from the recurrent products and the characters (B,) on."""
+    n_layers, _, B, Hp = s.h.shape
+    P, W, VL = s.gates.shape[1], s.gates.shape[3], lanes(s.gates)
+    for layer in range(n_layers):
+        after = (2 * layer + 1 - phase) * B * Hp
+        if layer == 0:
+            look_up_characters(model, s, characters, first, stop)
+        else:
+            add_inputs(model, s, layer, after - 2 * B * Hp, first, stop)
+        for p in range(first, stop):
+            for r in range(B):
+                g, unit = ((layer * P + p) * B + r) * W, r * Hp + p * VL
+                cell = layer * B * Hp + unit
+                cell_forward(s.gates, g, s.c, cell, cell, s.h, after + unit)
+        meet(team, worker, n_workers)
 
 
 @helper
@@ -101,7 +191,7 @@ def write_logits(model, s, phase, team, worker, n_workers):
                 s.logits, q * wide, Q * wide, B,
             )  # fmt: skip
         return
-    shared = n_workers > 1 and Q * K * wide >= SHARED_LOGITS
+    shared = shares_logits(model, n_workers)
     n = n_workers if shared else 1
     if worker < n:
         begin, end = Q * worker // n, Q * (worker + 1) // n
@@ -110,7 +200,7 @@ def write_logits(model, s, phase, team, worker, n_workers):
             s.logits, begin * wide, end - begin,
         )  # fmt: skip
     if shared:
-        meet(team, n_workers)
+        meet(team, worker, n_workers)
 
 
 @kernel
@@ -128,19 +218,22 @@ def read_tokens_chunk(model, scratch, tokens, phase, V, log_probabilities, team,
     worker = worker if n_workers > 1 else 0
     denormals = flush_denormals()
     B, n = tokens.shape
-    width = scratch.logits.shape[1]
+    P, W, width = scratch.gates.shape[1], scratch.gates.shape[3], scratch.logits.shape[1]
     wanted = log_probabilities.size > 0
-    flat = scratch.logits.reshape(-1)
+    drawing = DRAWING if wanted else 0
+    first = first_panel(model, P, W, drawing, worker, n_workers)
+    stop = first_panel(model, P, W, drawing, worker + 1, n_workers)
+    flat, zeros = scratch.logits.reshape(-1), np.zeros(W, scratch.h.dtype)
+    characters = np.empty(B, np.int32)
     for k in range(n):
-        if worker == 0:
+        if worker == 0 and wanted:
             for r in range(B):
-                if wanted:
-                    logit = flat[r * width + tokens[r, k]]
-                    peak, total = exponentials(flat, r * width, V, width)
-                    log_probabilities[r, k] = logit - peak - np.log(total)
-                scratch.tokens[r] = tokens[r, k]
-        meet(team, n_workers)
-        advance(model, scratch, phase, team, worker, n_workers)
+                logit = flat[r * width + tokens[r, k]]
+                peak, total = exponentials(flat, r * width, V, width)
+                log_probabilities[r, k] = logit - peak - np.log(total)
+        recurrent_products(model, scratch, phase, zeros, first, stop)
+        characters[:] = tokens[:, k]
+        advance(model, scratch, characters, phase, team, first, stop, worker, n_workers)
         phase = 1 - phase
         if wanted or k == n - 1:
             write_logits(model, scratch, phase, team, worker, n_workers)
@@ -211,17 +304,23 @@ def generate_tokens_chunk(
     worker = worker if n_workers > 1 else 0
     denormals = flush_denormals()
     B, n = tokens.shape
-    width = scratch.logits.shape[1]
-    flat = scratch.logits.reshape(-1)
+    P, W, width = scratch.gates.shape[1], scratch.gates.shape[3], scratch.logits.shape[1]
+    first = first_panel(model, P, W, DRAWING, worker, n_workers)
+    stop = first_panel(model, P, W, DRAWING, worker + 1, n_workers)
+    flat, zeros = scratch.logits.reshape(-1), np.zeros(W, scratch.h.dtype)
+    characters = np.empty(B, np.int32)
     for k in range(n):
         if worker == 0:
             for r in range(B):
                 u = uniforms[r, k]
-                token = draw_token(flat, r * width, V, width, temperature, top_k, top_p, u)
-                tokens[r, k] = token
-                scratch.tokens[r] = token
-        meet(team, n_workers)
-        advance(model, scratch, phase, team, worker, n_workers)
+                characters[r] = draw_token(flat, r * width, V, width, temperature, top_k, top_p, u)
+            if n_workers > 1:
+                make_known(team, k, characters[0])
+            tokens[:, k] = characters
+        recurrent_products(model, scratch, phase, zeros, first, stop)
+        if worker > 0:
+            characters[0] = learn(team, k)
+        advance(model, scratch, characters, phase, team, first, stop, worker, n_workers)
         phase = 1 - phase
         write_logits(model, scratch, phase, team, worker, n_workers)
     restore_denormals(denormals)

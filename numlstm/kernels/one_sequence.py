@@ -93,7 +93,7 @@ def lstm_forward_row_chunk(
     copy_vectors(first.h.reshape(-1), u, h_flat, start * Hp + u, count)
     start = (T - 1 + reverse if reverse else 0) % c.shape[0]
     copy_vectors(first.c.reshape(-1), u, c_flat, start * Hp + u, count)
-    meet(team, n_workers)
+    meet(team, worker, n_workers)
     h_next = c_next = 0
     for done in range(0, T, S):
         steps = min(S, T - done)
@@ -121,7 +121,7 @@ def lstm_forward_row_chunk(
                     cell_forward(gates, g + k * S * W, c, c_prev + at, c_next + at, h, h_next + at)
             at = outputs.start + t * outputs.step + u
             copy_vectors(h_flat, h_next + u, outputs.data, at, wanted)
-            meet(team, n_workers)
+            meet(team, worker, n_workers)
     copy_vectors(h_flat, h_next + u, last.h.reshape(-1), u, count)
     copy_vectors(c_flat, c_next + u, last.c.reshape(-1), u, count)
     restore_denormals(denormals)
@@ -163,7 +163,7 @@ def lstm_backward_row_chunk(
         for p in range(2 * begin, min(P, 2 * end)):
             k = p * VL
             cell_backward(gates, (p * T + t) * W, c, prev + k, this + k, dh, k, dc, k)
-        meet(team, n_workers)
+        meet(team, worker, n_workers)
         groups = (end - begin + 3) // 4
         for j in range(groups):
             q = begin + 4 * (groups - 1 - j if s % 2 else j)

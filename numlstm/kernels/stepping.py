@@ -8,34 +8,28 @@ import numpy as np
 
 from numlstm.kernels._jit import helper, kernel
 from numlstm.kernels.cell import cell_forward
-from numlstm.kernels.lstm import Lookup, look_up, preactivations
+from numlstm.kernels.lstm import preactivations
 from numlstm.kernels.products import Rows, row_times_gates
 from numlstm.kernels.simd import lanes, never_inline
-from numlstm.kernels.vectors import copy_vectors
 
 
 @helper
-def step_layer(parameters, place, H, lookup, x, at, row, h, prev, after, c, c_at, gates):
+def step_layer(parameters, place, H, x, at, row, h, prev, after, c, c_at, gates):
     """Advance one layer: h[prev] and c[c_at] to h[after] and c[c_at].
 
-    `place` holds where weights and bias begin in `parameters`, and the number of inputs D; with D
-    of 0 the input is looked up. Inputs of row r lie at ``x[at + r * row]``; h (.., B, Hp).
+    `place` holds where weights and bias begin in `parameters`, and the number of inputs D. Inputs
+    of row r lie at ``x[at + r * row]``; h (.., B, Hp).
     """
     if h.shape[2] == 1:
-        P = h.shape[3] // lanes(gates)
-        step_row(parameters, place, H, lookup, x, at, h, prev, after, c, c_at, gates, 0, 0, P, 0)
+        step_row(parameters, place, H, x, at, h, prev, after, c, c_at, gates)
         return
     w0, b0, D = place
     B, Hp = h.shape[2], h.shape[3]
     W, VL = gates.shape[3], lanes(gates)
     flat, rows = h.reshape(-1, B, Hp), Rows(x, 0, 0, row)
     for p in range(Hp // VL):
-        init, i, i_row = parameters, b0 + p * W, 0
-        if D == 0:
-            look_up(lookup, 0, B, p, gates, 0, 0, B)
-            init, i, i_row = gates.reshape(-1), 0, W
         preactivations(
-            rows, at, D, flat, prev, H, parameters, w0 + p * (D + H) * W, init, i, i_row,
+            rows, at, D, flat, prev, H, parameters, w0 + p * (D + H) * W, parameters, b0 + p * W, 0,
             gates, 0, 0, B,
         )  # fmt: skip
         for r in range(B):
@@ -45,33 +39,19 @@ def step_layer(parameters, place, H, lookup, x, at, row, h, prev, after, c, c_at
 
 
 @helper
-def step_row(
-    parameters, place, H, lookup, x, at, h, prev, after, c, c_at, gates, g, first, stop, turn
-):
-    """Advance panels first .. stop of one layer for one row, two at once; `first` is even.
-
-    The gates of two panels are kept at g. Every other step, by `turn`, goes from the last panels to
-    the first: the weights used last are still in the cache.
-    """
+def step_row(parameters, place, H, x, at, h, prev, after, c, c_at, gates):
+    """Advance one layer for one row, two panels at once, whose gates are kept in `gates`."""
     w0, b0, D = place
     W, VL = gates.shape[3], lanes(gates)
-    size, flat = (D + H) * W // 2, gates.reshape(-1)
-    pairs = (stop - first + 1) // 2
-    for k in range(pairs):
-        p = first + 2 * (pairs - 1 - k if turn else k)
-        n, w = min(2, stop - p), w0 + 2 * p * size
-        if D == 0:
-            row = np.int64(lookup.tokens[0]) * lookup.table.shape[1] + p * W
-            copy_vectors(lookup.table.reshape(-1), row, flat, g, n * W)
-        else:
-            row_times_gates(
-                parameters, b0 + p * W, W, x, at, D, parameters, w, size, gates, g, W, n
-            )
+    size, P = (D + H) * W // 2, h.shape[3] // VL
+    for p in range(0, P, 2):
+        n, w = min(2, P - p), w0 + 2 * p * size
+        row_times_gates(parameters, b0 + p * W, W, x, at, D, parameters, w, size, gates, 0, W, n)
         w += D * W // 2
-        row_times_gates(flat, g, W, h, prev, H, parameters, w, size, gates, g, W, n)
+        row_times_gates(gates, 0, W, h, prev, H, parameters, w, size, gates, 0, W, n)
         for j in range(n):
             unit = (p + j) * VL
-            cell_forward(gates, g + j * W, c, c_at + unit, c_at + unit, h, after + unit)
+            cell_forward(gates, j * W, c, c_at + unit, c_at + unit, h, after + unit)
 
 
 @helper
@@ -112,7 +92,6 @@ def step_layers(parameters, layers, x, state_h, state_c, h, c, gates, new_h, new
         return False
     if not (is_finite(state_h.reshape(-1)) and is_finite(state_c.reshape(-1))):
         return False
-    lookup = Lookup(np.empty(0, np.int32), np.empty((0, 0), parameters.dtype))
     for layer in range(n_layers):
         for r in range(B):
             for j in range(H):
@@ -123,7 +102,7 @@ def step_layers(parameters, layers, x, state_h, state_c, h, c, gates, new_h, new
             data, at, row = h_flat, (2 * layer - 1) * B * Hp, Hp
         prev = 2 * layer * B * Hp
         step_layer(
-            parameters, layers[layer], H, lookup, data, at, row, h, prev, prev + B * Hp, c,
+            parameters, layers[layer], H, data, at, row, h, prev, prev + B * Hp, c,
             layer * B * Hp, gates,
         )  # fmt: skip
         for r in range(B):

@@ -17,18 +17,20 @@ if not config.DISABLE_JIT:  # without the compiler there is one worker, which me
         give_way,
         load_acquire,
         relax,
+        store_release,
         swap_if_zero,
     )
 
-# Counters, a cache line or two apart: who reported, what was decided, how often all met.
-ARRIVED, DECISION, MEETINGS, SIZE = 0, 16, 32, 48
+# Counters, two cache lines apart: who reported, what was decided, how much the first worker has
+# made known, and of each worker how often it came to a meeting.
+ARRIVED, DECISION, KNOWN, MEETINGS, APART = 0, 16, 32, 48, 16
 PATIENCE = 20_000  # rounds of waiting for the others to report
 SPINS = 2_000  # rounds at a barrier before the core is offered to others
 
 
-def new_team():
-    """Return the counters of a team that has not met."""
-    return np.zeros(SIZE, np.int64)
+def new_team(n_workers):
+    """Return the counters of a team of up to `n_workers` that has not met."""
+    return np.zeros(MEETINGS + n_workers * APART, np.int64)
 
 
 @helper
@@ -52,15 +54,45 @@ def join(team, worker, n_workers):
 
 
 @helper
-def meet(team, n_workers):
-    """Wait until every worker of the team is here; what they wrote before is then visible."""
-    if n_workers == 1:
-        return
-    target = (fetch_add(team, MEETINGS, 1) // n_workers + 1) * n_workers
+def wait_for(team, counter, value):
+    """Wait until a counter has reached a value; what its writer wrote before is then visible."""
     spins = 0
-    while load_acquire(team, MEETINGS) < target:
+    while load_acquire(team, counter) < value:
         relax()
         spins += 1
         if spins == SPINS:
             give_way()
             spins = 0
+
+
+@helper
+def meet(team, worker, n_workers):
+    """Wait until every worker of the team is here; what they wrote before is then visible.
+
+    Each counts for itself and looks at the others: one counter for all would pass from core to core
+    as often as there are workers.
+    """
+    if n_workers == 1:
+        return
+    own = MEETINGS + worker * APART
+    count = team[own] + 1
+    store_release(team, own, count)
+    for other in range(n_workers):
+        if other != worker:
+            wait_for(team, MEETINGS + other * APART, count)
+
+
+@helper
+def make_known(team, k, number):
+    """Tell the others, as their first worker, the k-th of the numbers they wait for.
+
+    It travels in the counter itself: a number beside it would be a second line of memory to fetch.
+    """
+    store_release(team, KNOWN, ((k + 1) << 32) + number)
+
+
+@helper
+def learn(team, k):
+    """Wait for the k-th number, in 0 .. 2**32 - 1, of the first worker and return it."""
+    wait_for(team, KNOWN, (k + 1) << 32)
+    return load_acquire(team, KNOWN) & 0xFFFFFFFF

@@ -35,6 +35,8 @@ from numlstm.nn.weights import (
     unpack_rows,
 )
 
+WEIGHTS_PER_WORKER = 30_000  # of a single text; fewer are not worth the meetings of threads
+
 
 def array_shapes(n_tokens, hidden_size, embedding_size, n_layers, **_):
     """Return the shapes of the arrays of such a network, by name, without making one."""
@@ -234,9 +236,8 @@ class CharNetwork:
         return Scratch(
             aligned_zeros((n, 2, n_rows, Hp), self.dtype),
             aligned_zeros((n, n_rows, Hp), self.dtype),
-            aligned_zeros((2 * self.stack.shares, 1, n_rows, W), self.dtype),
+            aligned_zeros((n, Hp // self.stack.lanes, n_rows, W), self.dtype),
             logits,
-            np.zeros(n_rows, np.int32),
         )
 
     def read(self, model, scratch, tokens, phase, wanted):
@@ -263,9 +264,10 @@ class CharNetwork:
 
     def _launch(self, chunk, tokens, *arguments):
         n_rows, n = tokens.shape
-        shares = self.stack.shares if n_rows == 1 else 1
-        work = n * n_rows * self.stack.layout.size
-        launch(chunk, *arguments, new_team(), work=work, at_most=shares)
+        size = self.stack.layout.size
+        most = min(self.stack.Hp // self.stack.lanes, size // WEIGHTS_PER_WORKER)
+        shares = max(1, most) if n_rows == 1 else 1
+        launch(chunk, *arguments, new_team(shares), work=n * n_rows * size, at_most=shares)
 
     def shapes(self):
         """Return the shape of every array of `get_weights`."""

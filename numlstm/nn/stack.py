@@ -133,7 +133,7 @@ class LSTMStack:
         if B > 1:
             launch(chunk, *arguments, work=work, at_most=B)
         else:
-            launch(row_chunk, *arguments, new_team(), work=work, at_most=self.shares)
+            launch(row_chunk, *arguments, new_team(self.shares), work=work, at_most=self.shares)
 
     def _lookup(self, batch, layer):
         return batch.lookup if batch.lookup is not None and layer == 0 else self._no_lookup
