@@ -45,6 +45,31 @@ def store_release(typingctx, array, position, value):
     return types.void(array, types.int64, types.int64), codegen
 
 
+def _make_call_line(write):
+    """Return an intrinsic that calls the line of memory of an element to this core."""
+
+    @intrinsic
+    def call_line(typingctx, array, position):
+        def codegen(context, builder, sig, args):
+            place = element_pointer(context, builder, sig.args[0], *args)
+            byte = ir.IntType(8).as_pointer()
+            kind = ir.FunctionType(ir.VoidType(), [byte, INT32, INT32, INT32])
+            prefetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+            nearest_cache, data = ir.Constant(INT32, 3), ir.Constant(INT32, 1)
+            builder.call(
+                prefetch,
+                [builder.bitcast(place, byte), ir.Constant(INT32, write), nearest_cache, data],
+            )
+            return context.get_dummy_value()
+
+        return types.void(array, types.int64), codegen
+
+    return call_line
+
+
+call_line, call_line_to_write = _make_call_line(0), _make_call_line(1)
+
+
 @intrinsic
 def swap_if_zero(typingctx, array, position, value):
     """Set an element if it is zero, as one step."""

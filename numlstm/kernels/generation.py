@@ -20,7 +20,7 @@ from numlstm.kernels.simd import (
     restore_denormals,
 )
 from numlstm.kernels.softmax import divide_logits, exponentials
-from numlstm.kernels.team import join, learn, make_known, meet
+from numlstm.kernels.team import join, learn, make_known, meet, will_read, will_write
 from numlstm.kernels.vectors import add_vectors
 
 SHARED_LOGITS = 100_000  # weights of a dense layer that is worth one more meeting
@@ -97,7 +97,7 @@ def first_panel(model, P, W, drawing, worker, n_workers):
 
 
 @helper
-def recurrent_products(model, s, phase, zeros, first, stop):
+def recurrent_products(model, s, phase, zeros, team, first, stop, worker, n_workers):
     """Set the gates of every layer to h @ Wh, panels first .. stop.
 
     Every other step, by `phase`, goes from the last panels to the first: the weights used last are
@@ -109,6 +109,8 @@ def recurrent_products(model, s, phase, zeros, first, stop):
     for layer in range(n_layers):
         w0, _, D = model.layers[layer]
         size, prev = (D + H) * half, (2 * layer + phase) * B * Hp
+        after, VL = (2 * layer + 1 - phase) * B * Hp, W // 4
+        will_write(s.h.reshape(-1), after + first * VL, after + stop * VL, team, worker, n_workers)
         for k in range(pairs):
             p = first + 2 * (pairs - 1 - k if phase else k)
             n, w, g = min(2, stop - p), w0 + 2 * p * size + D * half, (layer * P + p) * B * W
@@ -173,6 +175,7 @@ def advance(model, s, characters, phase, team, first, stop, worker, n_workers):
                 cell = layer * B * Hp + unit
                 cell_forward(s.gates, g, s.c, cell, cell, s.h, after + unit)
         meet(team, worker, n_workers)
+        will_read(s.h.reshape(-1), after, after + B * Hp, n_workers)
 
 
 @helper
@@ -231,7 +234,7 @@ def read_tokens_chunk(model, scratch, tokens, phase, V, log_probabilities, team,
                 logit = flat[r * width + tokens[r, k]]
                 peak, total = exponentials(flat, r * width, V, width)
                 log_probabilities[r, k] = logit - peak - np.log(total)
-        recurrent_products(model, scratch, phase, zeros, first, stop)
+        recurrent_products(model, scratch, phase, zeros, team, first, stop, worker, n_workers)
         characters[:] = tokens[:, k]
         advance(model, scratch, characters, phase, team, first, stop, worker, n_workers)
         phase = 1 - phase
@@ -317,7 +320,7 @@ def generate_tokens_chunk(
             if n_workers > 1:
                 make_known(team, k, characters[0])
             tokens[:, k] = characters
-        recurrent_products(model, scratch, phase, zeros, first, stop)
+        recurrent_products(model, scratch, phase, zeros, team, first, stop, worker, n_workers)
         if worker > 0:
             characters[0] = learn(team, k)
         advance(model, scratch, characters, phase, team, first, stop, worker, n_workers)

@@ -20,7 +20,7 @@ from numlstm.kernels.simd import (
     never_inline,
     restore_denormals,
 )
-from numlstm.kernels.team import join, meet
+from numlstm.kernels.team import join, meet, will_read, will_write
 from numlstm.kernels.vectors import add_vectors, copy_vectors
 
 
@@ -108,6 +108,7 @@ def lstm_forward_row_chunk(
                 (t + reverse) % c.shape[0] * Hp, (t + 1 - reverse) % c.shape[0] * Hp
             )  # fmt: skip
             pairs = (end - begin + 1) // 2
+            will_write(h_flat, h_next + u, h_next + u + count, team, worker, n_workers)
             for j in range(pairs):
                 # There and back: the weights used last are still in the cache.
                 p = begin + 2 * (pairs - 1 - j if s % 2 else j)
@@ -120,8 +121,9 @@ def lstm_forward_row_chunk(
                     at = (p + k) * VL
                     cell_forward(gates, g + k * S * W, c, c_prev + at, c_next + at, h, h_next + at)
             at = outputs.start + t * outputs.step + u
-            copy_vectors(h_flat, h_next + u, outputs.data, at, wanted)
             meet(team, worker, n_workers)
+            will_read(h_flat, h_next, h_next + Hp, n_workers)
+            copy_vectors(h_flat, h_next + u, outputs.data, at, wanted)
     copy_vectors(h_flat, h_next + u, last.h.reshape(-1), u, count)
     copy_vectors(c_flat, c_next + u, last.c.reshape(-1), u, count)
     restore_denormals(denormals)
@@ -152,7 +154,7 @@ def lstm_backward_row_chunk(
     Hp, VL, wide = c.shape[2], lanes(gates), W // 2
     dh, dc, zeros = carry.h, carry.c, np.zeros(W, gates.dtype)
     begin, end = own_share(transposed.Wh.shape[0], worker, n_workers)
-    u, dh_flat = 2 * begin * VL, dh.reshape(-1)
+    u, dh_flat, flat = 2 * begin * VL, dh.reshape(-1), gates.reshape(-1)
     wanted = max(0, min(panels.n_units, 2 * end * VL) - u) if d_outputs.data.size else 0
     n_steps = length_of(active)
     for s in range(n_steps):
@@ -164,6 +166,12 @@ def lstm_backward_row_chunk(
             k = p * VL
             cell_backward(gates, (p * T + t) * W, c, prev + k, this + k, dh, k, dc, k)
         meet(team, worker, n_workers)
+        for p in range(P):
+            will_read(flat, (p * T + t) * W, (p * T + t + 1) * W, n_workers)
+        t_next = max(0, min(n_steps - 1, t + 1 if reverse else t - 1))
+        for p in range(2 * begin, min(P, 2 * end)):
+            g = (p * T + t_next) * W
+            will_write(flat, g, g + W, team, worker, n_workers)
         groups = (end - begin + 3) // 4
         for j in range(groups):
             q = begin + 4 * (groups - 1 - j if s % 2 else j)

@@ -22,7 +22,7 @@ from numlstm.nn.rows import Batch, time_major
 from numlstm.nn.weights import PanelLayout, round_up, transpose, unpack_gates, vector_lanes
 
 RING_STEPS = 64  # of a single row, whose inputs are multiplied for so many steps at once
-WEIGHTS_PER_WORKER = 60_000  # fewer are not worth a meeting of threads at every step
+WEIGHTS_PER_WORKER = 30_000  # fewer are not worth a meeting of threads at every step
 FEW_INPUTS = 8  # up to so many, dX is dot products and not a product of padded panels
 
 
@@ -133,7 +133,8 @@ class LSTMStack:
         if B > 1:
             launch(chunk, *arguments, work=work, at_most=B)
         else:
-            launch(row_chunk, *arguments, new_team(self.shares), work=work, at_most=self.shares)
+            team, work = new_team(self.shares), 2 * work  # weights that are used once arrive slowly
+            launch(row_chunk, *arguments, team, work=work, at_most=self.shares)
 
     def _lookup(self, batch, layer):
         return batch.lookup if batch.lookup is not None and layer == 0 else self._no_lookup
