@@ -20,7 +20,7 @@ import pytest
 from test_lstm_kernels import assert_identical, make_problem, run
 
 from numlstm.kernels import _threads
-from numlstm.nn import stack
+from numlstm.nn import char_network, stack
 from numlstm.nn.weights import vector_lanes
 
 SHAPES = [  # (N, T, D, H), options
@@ -63,7 +63,7 @@ class Spy:
         self.seen, self._start = [], _threads.start
         _threads.WORK_PER_THREAD, _threads.start = work_per_thread, self.start
         if work_per_thread == 1:
-            stack.WEIGHTS_PER_WORKER = 1
+            stack.WEIGHTS_PER_WORKER = char_network.WEIGHTS_PER_WORKER = 1
         self._names = {}
         self._address_of, _threads.address_of = _threads.address_of, self.address_of
 
@@ -149,6 +149,30 @@ def child_whole_fits():
 
 def test_whole_fits_have_the_same_bits_on_one_two_and_four_threads():
     start_child("child_whole_fits")
+
+
+def child_written_texts():
+    from numlstm import CharLSTM
+
+    spy, text = Spy(), "she sells sea shells. " * 9
+    for units, n_layers, dtype in ((70, 2, "float32"), (45, 1, "float64")):
+        model = CharLSTM(
+            units, n_layers, embedding_size=5, batch_size=2, seq_length=9, max_iter=1, dtype=dtype,
+            random_state=0,
+        ).fit(text)  # fmt: skip
+        found = {}
+        for n in (1, 2, 3, 4):
+            model.n_threads = n
+            spy.take()
+            written = model.generate(60, prompt="she", temperature=2.0, random_state=1)
+            found[n] = written, model.surprisal(text).tobytes()
+            kernels = {name for name, k in spy.take() if k == n}
+            assert n == 1 or kernels >= {"generate_tokens_chunk", "read_tokens_chunk"}
+        assert len(set(found.values())) == 1
+
+
+def test_texts_and_their_surprisal_are_the_same_on_any_number_of_threads():
+    start_child("child_written_texts")
 
 
 def child_nested_limits():
