@@ -103,6 +103,11 @@ def thread_limit(n_threads):
         _local.limit = before
 
 
+def n_workers(work, at_most=2**31):
+    """Return how many workers `launch` cuts a call into, if the threads are free."""
+    return max(1, min(available_threads(), at_most, int(work) // WORK_PER_THREAD + 1))
+
+
 def launch(chunk, *args, work, at_most=2**31):
     """Run every worker's share of a chunk kernel, on as many threads as are free.
 
@@ -117,17 +122,19 @@ def launch(chunk, *args, work, at_most=2**31):
     at_most : int
         Number of pieces the work can be cut into.
     """
-    n = min(available_threads(), at_most, int(work) // WORK_PER_THREAD + 1)
-    if n <= 1 or not _busy.acquire(blocking=False):
+    n = n_workers(work, at_most)
+    if n == 1 or not _busy.acquire(blocking=False):
         chunk(*args, 0, 1)
         return
     start_pool()
     before = numba.get_num_threads()
     try:
-        numba.set_num_threads(n)
+        if n != before:
+            numba.set_num_threads(n)
         start((address_of(chunk, args), *args), n)
     finally:
-        numba.set_num_threads(before)
+        if n != before:
+            numba.set_num_threads(before)
         _busy.release()
 
 

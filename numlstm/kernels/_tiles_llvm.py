@@ -137,7 +137,8 @@ def make_tile_blocks(rows, halves):
     """Return an intrinsic: C = init + sum over n of A_n[rows, K] @ B_n[K, columns].
 
     A_n lies `a_block` elements after A_{n-1}; B_n follows B_{n-1} directly, `b_k` elements a row.
-    The columns are ``halves`` runs of two vectors, side by side in init, C and B.
+    The columns are ``halves`` panels of two vectors, side by side in init and C; in B a panel
+    follows all blocks of the one before.
     """
 
     @intrinsic
@@ -154,14 +155,14 @@ def make_tile_blocks(rows, halves):
             i_row, a_row, a_k, a_block = (args[k] for k in (2, 5, 6, 7))
             b_k, K, n_blocks, c_row = (args[k] for k in (10, 11, 12, 15))
             tile = Tile(builder, llvm_vector(sig.args[13].dtype), rows, halves)
-            pair = tile.number(2 * tile.vector.count)
             a_base, b_base = at(3), at(8)
             b_block = builder.mul(K, b_k)
+            b_half = builder.mul(n_blocks, b_block)
 
             def block(number, inside):
                 a = builder.gep(a_base, [builder.mul(number, a_block)])
                 b = builder.gep(b_base, [builder.mul(number, b_block)])
-                return tile.product(inside, a, a_row, a_k, b, b_k, pair, K)
+                return tile.product(inside, a, a_row, a_k, b, b_k, b_half, K)
 
             values = tile.load(tile.places(at(0), i_row))
             values = tile.loop(n_blocks, values, block)

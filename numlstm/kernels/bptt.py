@@ -13,11 +13,11 @@ from numlstm.kernels.lstm import first_row
 from numlstm.kernels.products import (
     RUN,
     add_row_sums,
-    next_run,
+    copy_pair,
     outer_product,
     pack_columns,
     packed_size,
-    panel_rows,
+    rows_times_panels,
 )
 from numlstm.kernels.simd import (
     flush_denormals,
@@ -69,21 +69,18 @@ def dot_inputs(panels, gates, g, g_panel, dX, at, add):
 
 
 @helper
-def input_gradients(panels, Wx, gates, t, dX, add, first, stop):
-    """Write dX of rows first .. stop at time t from the gradients of the pre-activations."""
+def input_gradients(panels, Wx, gates, t, dX, add, zeros, first, stop):
+    """Write dX of rows first .. stop at time t from the gradients of the pre-activations.
+
+    `zeros` holds two panels' width of them.
+    """
     P, T, B, W = gates.shape
     Q, _, wide = Wx.shape
-    zeros = np.zeros(wide, Wx.dtype)
     start = dX.start + t * dX.step
     at, g, rows = start + first * dX.row, (t * B + first) * W, stop - first
-    for q in range(Q):
-        c = at + q * wide
-        if add:
-            panel_rows(dX.data, c, dX.row, gates, g, W, T * B * W, W, P,
-                       Wx, q * P * W * wide, dX.data, c, dX.row, rows)  # fmt: skip
-        else:
-            panel_rows(zeros, 0, 0, gates, g, W, T * B * W, W, P,
-                       Wx, q * P * W * wide, dX.data, c, dX.row, rows)  # fmt: skip
+    init, i, i_row, i_panel = (dX.data, at, dX.row, wide) if add else (zeros, 0, 0, 0)
+    rows_times_panels(init, i, i_row, i_panel, gates, g, W, T * B * W, W, P,
+                      Wx, 0, Q, dX.data, at, dX.row, rows)  # fmt: skip
     if Q == 0:
         for r in range(rows):
             dot_inputs(panels, gates, g + r * W, T * B * W, dX.data, at + r * dX.row, add)
@@ -120,7 +117,7 @@ def lstm_backward_chunk(
     Q, _, wide = transposed.Wh.shape
     Hq = dh.shape[1]
     low, high = first_row(active, worker, n_workers), first_row(active, worker + 1, n_workers)
-    dh_flat, zeros = dh.reshape(-1), np.zeros(wide, dh.dtype)
+    dh_flat, zeros = dh.reshape(-1), np.zeros(2 * wide, dh.dtype)
     for s in range(T):
         t = s if reverse else T - 1 - s
         size, stop = B * Hp, min(active[t], high)
@@ -134,18 +131,55 @@ def lstm_backward_chunk(
             for r in range(low, stop):
                 g, at = ((p * T + t) * B + r) * W, r * Hp + p * VL
                 cell_backward(gates, g, c, prev + at, this + at, dh, r * Hq + p * VL, dc, at)
-        for q in range(Q):
-            panel_rows(
-                zeros, 0, 0, gates, (t * B + low) * W, W, T * B * W, W, P, transposed.Wh,
-                q * P * W * wide, dh, low * Hq + q * wide, Hq, stop - low,
-            )  # fmt: skip
+        rows = max(0, stop - low)
+        rows_times_panels(
+            zeros, 0, 0, 0, gates, (t * B + low) * W, W, T * B * W, W, P, transposed.Wh, 0, Q,
+            dh, low * Hq, Hq, rows,
+        )  # fmt: skip
         if dX.data.size:
-            input_gradients(panels, transposed.Wx, gates, t, dX, reverse, low, stop)
+            input_gradients(panels, transposed.Wx, gates, t, dX, reverse, zeros, low, low + rows)
     restore_denormals(denormals)
 
 
+@helper
+def pack_run(x, h, active, d_gates, D, H, t, row, packed, places, counts):
+    """Pack the columns of x and h of the next RUN rows, from row `row` at time t on.
+
+    Rows follow in the order (t, row), over the ends of steps. `places` and `counts` get where the
+    d_gates of each piece without a gap begin in a panel, and its rows. Returns the number of
+    pieces, the rows of all, and the t and row to go on from.
+    """
+    T, (_, _, B, W) = active.shape[0] - 1, d_gates.shape
+    n = pieces = 0
+    while n < RUN and t < T and active[t] > 0:
+        rows = min(RUN - n, active[t] - row)
+        a, b = x.start + t * x.step + row * x.row, h.start + t * h.step + row * h.row
+        pack_columns(x.data, a, x.row, rows, D, packed, 0, n)
+        pack_columns(h.data, b, h.row, rows, H, packed, D, n)
+        place = (t * B + row) * W
+        if n == 0 or place != places[pieces - 1] + counts[pieces - 1] * W:
+            places[pieces], counts[pieces] = place, 0
+            pieces += 1
+        counts[pieces - 1] += rows
+        n, row = n + rows, row + rows
+        if row == active[t]:
+            t, row = t + 1, 0
+    return pieces, n, t, row
+
+
+@helper
+def join_pieces(gates, panel, W, places, counts, pieces, columns):
+    """Copy two vectors of each row of all pieces to a matrix without gaps."""
+    never_inline()
+    at, wide = 0, 2 * lanes(columns)
+    for k in range(pieces):
+        for m in range(counts[k]):
+            copy_pair(gates, panel + places[k] + m * W, columns, at)
+            at += wide
+
+
 @kernel
-def lstm_weight_gradients_chunk(x, h, active, d_gates, grads, worker, n_workers):
+def lstm_weight_gradients_chunk(x, h, active, d_gates, grads, room, worker, n_workers):
     """Add this worker's share of dWx, dWh and db to `grads`. eq: bptt-weights.
 
     Parameters
@@ -157,25 +191,26 @@ def lstm_weight_gradients_chunk(x, h, active, d_gates, grads, worker, n_workers)
         Gradients of the pre-activations.
     grads : Panels
         Added to; each tile is owned by one worker, which sums it in the order (t, row).
+    room : array, (>= n_workers, RUN, 2 * VL)
+        To work in.
     worker, n_workers : int
     """
     never_inline()
     denormals = flush_denormals()
     P, T, B, W = d_gates.shape
     D, H = grads.n_inputs, grads.n_units
-    wide, bias = W // 2, grads.bias.reshape(-1)
-    packed = np.empty(packed_size(D + H), d_gates.dtype)
-    t = 0
-    while t < T:
-        stop = next_run(active, t)
-        rows = active[t] * (stop - t)
-        for m in range(0, rows, RUN):
-            n, g = min(RUN, rows - m), (t * B + m) * W
-            pack_columns(x.data, x.start + t * x.step + m * x.row, x.row, n, D, packed, 0)
-            pack_columns(h.data, h.start + t * h.step + m * h.row, h.row, n, H, packed, D)
-            for u in range(worker, 2 * P, n_workers):
-                b = g + u // 2 * T * B * W + u % 2 * wide
-                outer_product(packed, D + H, d_gates, b, W, n, grads.weights, u * (D + H) * wide)
-                add_row_sums(d_gates, b, W, n, bias, u * wide)
-        t = stop
+    wide, bias, columns = W // 2, grads.bias.reshape(-1), room[worker].reshape(-1)
+    gates, packed = d_gates.reshape(-1), np.empty(packed_size(D + H), d_gates.dtype)
+    places, counts = np.empty(RUN, np.int64), np.empty(RUN, np.int64)
+    t = row = 0
+    while t < T and active[t] > 0:
+        pieces, n, t, row = pack_run(x, h, active, d_gates, D, H, t, row, packed, places, counts)
+        for u in range(worker, 2 * P, n_workers):
+            panel = u // 2 * T * B * W + u % 2 * wide
+            right, b, b_k = gates, panel + places[0], W
+            if pieces > 1:
+                right, b, b_k = columns, 0, wide
+                join_pieces(gates, panel, W, places, counts, pieces, columns)
+            outer_product(packed, D + H, right, b, b_k, n, grads.weights, u * (D + H) * wide)
+            add_row_sums(right, b, b_k, n, bias, u * wide)
     restore_denormals(denormals)

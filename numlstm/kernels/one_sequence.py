@@ -183,5 +183,5 @@ def lstm_backward_row_chunk(
         steps = gates.reshape(P, 1, T, W)
         target = Rows(dX.data, dX.start, 0, dX.step)
         low, stop = own_share(n_steps, worker, n_workers)
-        input_gradients(panels, transposed.Wx, steps, 0, target, reverse, low, stop)
+        input_gradients(panels, transposed.Wx, steps, 0, target, reverse, zeros, low, stop)
     restore_denormals(denormals)

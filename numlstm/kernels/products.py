@@ -26,6 +26,7 @@ tile_full = make_tile_blocks(TILE_ROWS, 1)
 tile_4 = make_tile_blocks(4, 1)
 tile_2 = make_tile_blocks(2, 1)
 tile_1 = make_tile_blocks(1, 1)
+tile_2x2, tile_1x2 = make_tile_blocks(2, 2), make_tile_blocks(1, 2)
 row_4, row_2, row_1 = make_tile_row(4), make_tile_row(2), make_tile_row(1)
 copy_tile_row = make_copy(TILE_ROWS)
 
@@ -59,6 +60,37 @@ def panel_rows(init, i, i_row, A, a, a_row, a_block, K, n_blocks, B, b, C, c, c_
         i, a, c, rows = i + 2 * i_row, a + 2 * a_row, c + 2 * c_row, rows - 2
     if rows == 1:
         tile_1(init, i, i_row, A, a, a_row, 1, a_block, B, b, wide, K, n_blocks, C, c, c_row)
+
+
+@helper
+def rows_times_panels(
+    init, i, i_row, i_panel, A, a, a_row, a_block, K, n_blocks, B, b, Q, C, c, c_row, rows
+):
+    """C[rows] = init + sum over blocks of A[rows] @ B, for Q panels of B, which follow each other.
+
+    `i_panel` is the stride of panels in init, or 0 for one start for all, which then holds two. The
+    last one to three rows take two panels at once: too few sums for one to hide their latency.
+    """
+    never_inline()
+    wide = 2 * lanes(C)
+    size, left = n_blocks * K * wide, rows % 4
+    for q in range(Q):
+        panel_rows(init, i + q * i_panel, i_row, A, a, a_row, a_block, K, n_blocks,
+                   B, b + q * size, C, c + q * wide, c_row, rows - left)  # fmt: skip
+    i, a, c = i + (rows - left) * i_row, a + (rows - left) * a_row, c + (rows - left) * c_row
+    for q in range(0, Q if left else 0, 2):
+        iq, bq, cq = i + q * i_panel, b + q * size, c + q * wide
+        if Q - q == 1:
+            panel_rows(init, iq, i_row, A, a, a_row, a_block, K, n_blocks, B, bq, C, cq, c_row,
+                       left)  # fmt: skip
+            continue
+        if left >= 2:
+            tile_2x2(init, iq, i_row, A, a, a_row, 1, a_block, B, bq, wide, K, n_blocks,
+                     C, cq, c_row)  # fmt: skip
+        if left % 2:
+            k = left - 1
+            tile_1x2(init, iq + k * i_row, i_row, A, a + k * a_row, a_row, 1, a_block, B, bq, wide,
+                     K, n_blocks, C, cq + k * c_row, c_row)  # fmt: skip
 
 
 @helper
@@ -126,37 +158,45 @@ def rows_times_panels_chunk(A, a_block, K, panels, init, active, C, worker, n_wo
             rows = min(SUPER_ROWS, n - r)
             a, c = A.start + t * A.step + r * A.row, C.start + t * C.step + r * C.row
             i = init.start + t * init.step + r * init.row
-            for q in range(Q):
-                panel_rows(
-                    init.data, i + q * wide, init.row, A.data, a, A.row, a_block, K, depth // K,
-                    panels, q * depth * wide, C.data, c + q * wide, C.row, rows,
-                )  # fmt: skip
+            rows_times_panels(
+                init.data, i, init.row, wide, A.data, a, A.row, a_block, K, depth // K,
+                panels, 0, Q, C.data, c, C.row, rows,
+            )  # fmt: skip
         t = stop
 
 
 @helper
-def pack_columns(A, a, row, n, count, packed, first):
-    """Copy A[n, count] to columns first .. first + count of tiles (tiles, RUN, TILE_ROWS).
-
-    A column of a wide matrix touches a new page at every row; a packed tile is read in order.
-    """
-    head = min(count, -first % TILE_ROWS)
-    whole = (count - head) // TILE_ROWS
-    pack_single_columns(A, a, row, n, 0, head, packed, first)
-    for tile in range(whole):
-        source = a + head + tile * TILE_ROWS
-        target = (first + head + tile * TILE_ROWS) * RUN
-        for m in range(n):
-            copy_tile_row(A, source + m * row, packed, target + m * TILE_ROWS)
-    pack_single_columns(A, a, row, n, head + whole * TILE_ROWS, count, packed, first)
+def copy_pair(source, s, target, d):
+    """Copy two vectors."""
+    VL = lanes(target)
+    store(target, d, load(source, s))
+    store(target, d + VL, load(source, s + VL))
 
 
 @helper
-def pack_single_columns(A, a, row, n, start, stop, packed, first):
+def pack_columns(A, a, row, n, count, packed, first, at):
+    """Copy A[n, count] to columns first .. first + count of tiles (tiles, RUN, TILE_ROWS).
+
+    They become rows at .. at + n of each tile. A column of a wide matrix touches a new page at
+    every row; a packed tile is read in order.
+    """
+    head = min(count, -first % TILE_ROWS)
+    whole = (count - head) // TILE_ROWS
+    pack_single_columns(A, a, row, n, 0, head, packed, first, at)
+    for tile in range(whole):
+        source = a + head + tile * TILE_ROWS
+        target = (first + head + tile * TILE_ROWS) * RUN + at * TILE_ROWS
+        for m in range(n):
+            copy_tile_row(A, source + m * row, packed, target + m * TILE_ROWS)
+    pack_single_columns(A, a, row, n, head + whole * TILE_ROWS, count, packed, first, at)
+
+
+@helper
+def pack_single_columns(A, a, row, n, start, stop, packed, first, at):
     """Copy columns start .. stop of A[n, :], none of them a whole tile, to their tiles."""
     for column in range(start, stop):
         tile, place = (first + column) // TILE_ROWS, (first + column) % TILE_ROWS
-        target = tile * TILE_ROWS * RUN + place
+        target = (tile * RUN + at) * TILE_ROWS + place
         for m in range(n):
             packed[target + m * TILE_ROWS] = A[a + m * row + column]
 
@@ -218,7 +258,7 @@ def outer_products_chunk(A, B, active, panels, sums, worker, n_workers):
         rows = active[t] * (stop - t)
         for m in range(0, rows, RUN):
             n, b = min(RUN, rows - m), B.start + t * B.step + m * B.row
-            pack_columns(A.data, A.start + t * A.step + m * A.row, A.row, n, K, packed, 0)
+            pack_columns(A.data, A.start + t * A.step + m * A.row, A.row, n, K, packed, 0, 0)
             for q in range(worker, Q, n_workers):
                 at = b + q * wide
                 outer_product(packed, K, B.data, at, B.row, n, panels, q * K * wide)

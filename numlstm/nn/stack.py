@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from numlstm.kernels._threads import launch
+from numlstm.kernels._threads import launch, n_workers
 from numlstm.kernels.bptt import (
     Transposed,
     lstm_backward_chunk,
@@ -16,7 +16,7 @@ from numlstm.kernels.bptt import (
 from numlstm.kernels.dropout import dropout_chunk
 from numlstm.kernels.lstm import Carry, Lookup, Tape, lstm_forward_chunk
 from numlstm.kernels.one_sequence import lstm_backward_row_chunk, lstm_forward_row_chunk
-from numlstm.kernels.products import Rows
+from numlstm.kernels.products import RUN, Rows
 from numlstm.kernels.team import new_team
 from numlstm.nn.rows import Batch, time_major
 from numlstm.nn.weights import PanelLayout, round_up, transpose, unpack_gates, vector_lanes
@@ -203,7 +203,9 @@ class LSTMStack:
         self._launch(lstm_backward_chunk, lstm_backward_row_chunk, arguments, T, B, panels)
         # Read forwards, the state before step t lies at row t of the tape; backwards, at t + 1.
         h_before = time_major(tape.h, reverse * B * self.Hp)
+        n = n_workers(work)
+        room = workspace.take("columns", n, RUN, 2 * self.lanes)
         launch(
-            lstm_weight_gradients_chunk,
-            kept.inputs[k // self.n_directions], h_before, active, tape.gates, grads, work=work,
+            lstm_weight_gradients_chunk, kept.inputs[k // self.n_directions], h_before, active,
+            tape.gates, grads, room, work=work, at_most=n,
         )  # fmt: skip
