@@ -14,6 +14,7 @@ from numlstm.kernels.products import (
     RUN,
     add_row_sums,
     copy_pair,
+    next_run,
     outer_product,
     pack_columns,
     packed_size,
@@ -143,27 +144,25 @@ def lstm_backward_chunk(
 
 @helper
 def pack_run(x, h, active, d_gates, D, H, t, row, packed, places, counts):
-    """Pack the columns of x and h of the next RUN rows, from row `row` at time t on.
+    """Pack the columns of x and h of the next RUN rows, from row `row` after time t on.
 
-    Rows follow in the order (t, row), over the ends of steps. `places` and `counts` get where the
-    d_gates of each piece without a gap begin in a panel, and its rows. Returns the number of
-    pieces, the rows of all, and the t and row to go on from.
+    Rows follow in the order (t, row). Where rows have ended there are gaps between steps: `places`
+    and `counts` get where the d_gates of each piece without a gap begin in a panel, and its rows.
+    Returns the number of pieces, the rows of all, and the t and row to go on from.
     """
     T, (_, _, B, W) = active.shape[0] - 1, d_gates.shape
     n = pieces = 0
     while n < RUN and t < T and active[t] > 0:
-        rows = min(RUN - n, active[t] - row)
+        stop = next_run(active, t)
+        size = active[t] * (stop - t)
+        rows = min(RUN - n, size - row)
         a, b = x.start + t * x.step + row * x.row, h.start + t * h.step + row * h.row
         pack_columns(x.data, a, x.row, rows, D, packed, 0, n)
         pack_columns(h.data, b, h.row, rows, H, packed, D, n)
-        place = (t * B + row) * W
-        if n == 0 or place != places[pieces - 1] + counts[pieces - 1] * W:
-            places[pieces], counts[pieces] = place, 0
-            pieces += 1
-        counts[pieces - 1] += rows
-        n, row = n + rows, row + rows
-        if row == active[t]:
-            t, row = t + 1, 0
+        places[pieces], counts[pieces] = (t * B + row) * W, rows
+        n, pieces, row = n + rows, pieces + 1, row + rows
+        if row == size:
+            t, row = stop, 0
     return pieces, n, t, row
 
 
