@@ -5,7 +5,9 @@ to a list of complaints, applied to the pages and to small texts that break it.
 """
 
 import ast
+import importlib.util
 import inspect
+import json
 import re
 from pathlib import Path
 
@@ -25,6 +27,7 @@ TEST_ID = re.compile(r"`(tests/\w+\.py)::(\w+)`")
 PLACE = re.compile(r"`(numlstm/[\w/]+\.py)::(\w+)`")
 CELL = re.compile(r"^```\{code-cell\} ipython3\n((?::[^\n]*\n)*)(.*?)^```$", re.M | re.S)
 CHAPTER_PATH = re.compile(r"\bbook/\w+\.md\b")
+CHECK = importlib.util.spec_from_file_location("check_built", BOOK / "check_built.py")
 FETCHES = re.compile(r"^\s*[!%]\s*(pip|conda|wget|curl)\b|urlopen|requests\.|fetch_\w+\(", re.M)
 
 
@@ -202,3 +205,58 @@ def test_an_exercise_without_a_solution_that_asserts_is_noticed():
 @pytest.mark.parametrize("line", ["!pip install x", "urlopen('a')", "fetch_tiny_shakespeare()"])
 def test_a_fetch_is_noticed(line):
     assert len(fetch_complaints(f"```{{code-cell}} ipython3\n{line}\n```\n")) == 1
+
+
+# The built book ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def check_built():
+    module = importlib.util.module_from_spec(CHECK)
+    CHECK.loader.exec_module(module)
+    return module
+
+
+def test_a_sound_page_raises_no_complaint(check_built, tmp_path):
+    (tmp_path / "b.html").write_text('<p id="x">')
+    html = '<a href="b.html#x"></a><a href="#y"></a><a href="https://doi.org/1"></a><i id="y"></i>'
+    pages = {"a.html": check_built.Page(html), "b.html": check_built.Page('<p id="x">')}
+    (tmp_path / "a.html").write_text(html)
+    assert check_built.link_complaints(tmp_path.resolve(), pages) == []
+
+
+@pytest.mark.parametrize(
+    ("html", "complaint"),
+    [
+        ('<a href="c.html">', "c.html does not exist"),
+        ('<a href="#nowhere">', "no such anchor"),
+        ('<script src="https://cdn.example/x.js">', "loads https://cdn.example/x.js"),
+        ('<link rel="stylesheet" href="//cdn.example/x.css">', "loads //cdn.example/x.css"),
+        ("<style>@import 'https://cdn.example/x'</style>", "loads https://cdn.example/x"),
+        ('<script>const url = "http://cdn.example/x"</script>', "loads http://cdn.example/x"),
+    ],
+)
+def test_a_broken_link_and_another_host_are_noticed(check_built, tmp_path, html, complaint):
+    (tmp_path / "a.html").write_text(html)
+    pages = {"a.html": check_built.Page(html)}
+    (found,) = check_built.link_complaints(tmp_path.resolve(), pages)
+    assert complaint in found
+
+
+def test_a_style_sheet_that_loads_a_font_is_noticed(check_built, tmp_path):
+    (tmp_path / "a.css").write_text("p { src: url('https://cdn.example/f.woff2') } /* https://x */")
+    assert check_built.style_complaints(tmp_path) == ["a.css loads https://cdn.example/f.woff2"]
+
+
+def test_a_notebook_without_results_is_noticed(check_built, tmp_path):
+    page = check_built.Page('<a href="a.ipynb">')
+    assert check_built.notebook_complaints(tmp_path, "a", check_built.Page("")) != []
+    cell = {"cell_type": "code", "execution_count": 1, "outputs": ["x"]}
+    for change, complaint in (
+        ({}, None),
+        ({"outputs": []}, "no outputs"),
+        ({"execution_count": None}, "did not run"),
+    ):
+        (tmp_path / "a.ipynb").write_text(json.dumps({"cells": [cell | change]}))
+        found = check_built.notebook_complaints(tmp_path, "a", page)
+        assert found == [] if complaint is None else complaint in found[0]

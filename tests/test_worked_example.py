@@ -12,7 +12,7 @@ from numlstm.nn.gradcheck import check_gradients
 
 BOOK = Path(__file__).parents[1] / "book"
 CELL = re.compile(r"^```\{code-cell\} ipython3\n:tags: \[worked-example\]\n(.*?)^```$", re.M | re.S)
-CHAPTERS = ("02_cell", "03_backward", "04_through_time", "05_gradient_checks")
+CHAPTERS = ("02_cell", "03_backward", "04_through_time", "05_gradient_checks", "12_moving")
 
 
 def layer(dtype="float64"):

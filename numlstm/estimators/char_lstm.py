@@ -1,4 +1,7 @@
-"""`CharLSTM`: learns a text character by character, writes more of it, and measures texts."""
+"""`CharLSTM`: learns a text character by character, writes more of it, and measures texts.
+
+book/09_characters.md is about such a model, and book/10_memory.md looks inside one.
+"""
 
 import copy
 import os

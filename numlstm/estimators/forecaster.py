@@ -1,4 +1,4 @@
-"""`LSTMForecaster`: the future of a series from its past."""
+"""`LSTMForecaster`: the future of a series from its past. In use: book/08_series.md."""
 
 import numpy as np
 from sklearn.metrics import mean_pinball_loss, r2_score

@@ -1,4 +1,7 @@
-"""What goes on inside a fitted estimator: its gates, and how much each input matters."""
+"""What goes on inside a fitted estimator: its gates, and how much each input matters.
+
+book/10_memory.md does the same for a model of text.
+"""
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted

@@ -1,4 +1,7 @@
-"""`NGramBaseline`: what counting alone achieves, to compare a character model with."""
+"""`NGramBaseline`: what counting alone achieves, to compare a character model with.
+
+book/09_characters.md does so.
+"""
 
 import math
 

@@ -1,4 +1,4 @@
-"""`LSTMRegressor`: numbers from sequences."""
+"""`LSTMRegressor`: numbers from sequences. In use: book/08_series.md, book/11_tutorial.md."""
 
 import numpy as np
 from sklearn.base import RegressorMixin

@@ -5,7 +5,8 @@ are in the extra `interop` and are loaded when they are needed. Files are data: 
 looked at before anything is read, and nothing in them is executed. What cannot be converted without
 loss is refused, and the error says what would be lost.
 
-All gate orders and layouts: book/a_gate_orders.md. From BasicLSTMCell: book/11_tutorial.md.
+book/12_moving.md shows what the conversions do, and what they refuse. All gate orders and layouts:
+book/a_gate_orders.md. From BasicLSTMCell: book/11_tutorial.md.
 """
 
 from numlstm.interop.keras import from_keras, to_keras

@@ -262,13 +262,14 @@ def squared_error(predictions, targets):
 
 
 def adam_step(p, dp, m, v, t, *, learning_rate=1e-3, beta1=0.9, beta2=0.999, eps=1e-8):
-    """Take step t = 1, 2, ... of Adam (Kingma and Ba 2015, algorithm 1) on one array.
+    """Take one step of Adam (Kingma and Ba 2015, algorithm 1) on one array.
 
     Parameters
     ----------
     p, dp : arrays of one shape, the parameter and its gradient
     m, v : arrays of that shape, the running moments; zero before step 1
     t : int
+        The number of the step, the first is 1.
     learning_rate, beta1, beta2, eps : float
 
     Returns
