@@ -141,7 +141,7 @@ def test_ctrl_c_keeps_the_weights_and_warns(call, monkeypatch):
 
 
 @pytest.mark.parametrize("early_stopping", [False, True])
-@pytest.mark.parametrize("rate", [1e10, 1e300])
+@pytest.mark.parametrize("rate", [1e10, 1e300, 1.7e308])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_diverging_fit_warns_and_keeps_finite_weights(dtype, rate, early_stopping):
     model = char_lstm(

@@ -5,19 +5,22 @@ from contextlib import contextmanager
 
 import numpy as np
 from sklearn.base import BaseEstimator
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from numlstm.data.sequences import as_ragged, from_array, is_ragged, plain
 from numlstm.data.validation import (
     LARGEST,
+    LARGEST_DEPTH,
     as_floats,
     as_scaled,
     check_bool,
     check_choice,
     check_dtype,
+    check_forget_bias,
     check_integer,
+    check_meant,
     check_number,
+    check_size,
 )
 from numlstm.estimators.sequence_saving import SequenceSaveMixin
 from numlstm.kernels._threads import thread_limit
@@ -65,11 +68,11 @@ class SequenceEstimator(SequenceSaveMixin, BaseEstimator):
     _losses = tuple(REGRESSION_LOSSES)
 
     def _check_parameters(self):
-        check_integer("hidden_size", self.hidden_size, 1)
-        check_integer("n_layers", self.n_layers, 1)
+        check_size("hidden_size", self.hidden_size)
+        check_size("n_layers", self.n_layers, LARGEST_DEPTH)
         check_bool("bidirectional", self.bidirectional)
         check_number("dropout", self.dropout, 0, 1, below=True)
-        check_number("forget_bias", self.forget_bias, -1e30, 1e30)  # float32 holds that
+        check_forget_bias(self.forget_bias)
         check_choice("loss", self.loss, self._losses)
         check_choice("solver", self.solver, SOLVERS)
         check_number("learning_rate_init", self.learning_rate_init, 0, above=True)
@@ -150,6 +153,7 @@ class SequenceEstimator(SequenceSaveMixin, BaseEstimator):
 
     def _check_2d(self, X, reset):
         """Return X by scikit-learn's own check, which also sees to the names of features."""
+        check_meant("X", X)
         options = {"dtype": self._dtype, "order": "C"}
         try:
             with np.errstate(over="ignore", invalid="ignore"):  # the check says what is too large
@@ -246,7 +250,10 @@ class SequenceEstimator(SequenceSaveMixin, BaseEstimator):
         n = len(problem.sequences.lengths)
         n_held = max(1, round(n * self.validation_fraction))
         if n_held >= n:
-            raise ValueError(f"early_stopping needs at least 2 samples to hold one out, got {n}")
+            raise ValueError(
+                f"early_stopping must leave a sample to learn, but validation_fraction holds out "
+                f"{n_held} of {n}"
+            )
         shuffled = rng.permutation(n)
         rest, held = np.sort(shuffled[n_held:]), np.sort(shuffled[:n_held])
         return problem.subset(problem.order[rest]), problem.subset(problem.order[held])
@@ -271,12 +278,3 @@ class SequenceEstimator(SequenceSaveMixin, BaseEstimator):
             x = as_scaled("x", (x - self._x_mean) / self._x_scale, self._dtype)
         with thread_limit(self.n_threads):
             return self._network.step(x, state)
-
-    def _rng(self):
-        try:
-            return check_random_state(self.random_state)
-        except ValueError as error:
-            raise ValueError(
-                "random_state must be None, an integer from 0 to 2**32 - 1 or a RandomState, got "
-                f"{self.random_state!r}"
-            ) from error

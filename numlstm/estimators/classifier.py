@@ -204,8 +204,8 @@ class LSTMClassifier(ClassifierMixin, ClassSaveMixin, SequencePredictor):
             del self._expected
             return self
 
-    def _read_y(self, y, sequences):
-        return read_labels(y, sequences.lengths)
+    def _read_y(self, y, lengths):
+        return read_labels(y, lengths)
 
     def _learn_targets(self, targets, weights):
         """Learn which classes there are, and their weights in the loss."""
@@ -341,11 +341,8 @@ class LSTMClassifier(ClassifierMixin, ClassSaveMixin, SequencePredictor):
         predicted = self.predict(X)
         if self._y_ndim == 1:
             return accuracy_score(y, predicted, sample_weight=sample_weight)
-        lengths = [len(part) for part in predicted]
-        if sample_weight is not None:
-            sample_weight = np.repeat(sample_weight, lengths)
-        true = np.concatenate([np.asarray(part).reshape(-1) for part in y])
-        return accuracy_score(true, np.concatenate(list(predicted)), sample_weight=sample_weight)
+        y, predicted, weights = self._by_step(y, predicted, sample_weight)
+        return accuracy_score(y[:, 0], predicted, sample_weight=weights)
 
     def predict_step(self, x, state=None):
         """Predict from one more time step of each sequence, for streams.

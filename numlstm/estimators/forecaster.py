@@ -6,7 +6,14 @@ from sklearn.utils.validation import check_is_fitted
 
 from numlstm.data.sequences import from_array
 from numlstm.data.series import as_series, usual_spread, window_scales
-from numlstm.data.validation import as_floats, as_scaled, check_choice, check_integer
+from numlstm.data.validation import (
+    LARGEST_COUNT,
+    as_floats,
+    as_random_state,
+    as_scaled,
+    check_choice,
+    check_size,
+)
 from numlstm.estimators.base import SequenceEstimator, scale_of
 from numlstm.estimators.forecast_saving import ForecastSaveMixin
 from numlstm.kernels._threads import thread_limit
@@ -187,7 +194,7 @@ class LSTMForecaster(ForecastSaveMixin, SequenceEstimator):
         self._univariate = False
         self._scale_series(series, exogenous)
         windows, targets = self._training_windows(series, exogenous)
-        rng = self._rng()
+        rng = as_random_state(self.random_state)
         network = self._build(targets.shape[1], False, rng)
         network.quantile = float(self.quantile)
         problem = Problem(from_array(windows), targets, np.ones(len(targets)))
@@ -201,8 +208,8 @@ class LSTMForecaster(ForecastSaveMixin, SequenceEstimator):
 
     def _check_parameters(self):
         super()._check_parameters()
-        check_integer("window", self.window, 1)
-        check_integer("horizon", self.horizon, 1)
+        check_size("window", self.window, LARGEST_COUNT)
+        check_size("horizon", self.horizon, LARGEST_COUNT)
         check_choice("strategy", self.strategy, STRATEGIES)
 
     @property
@@ -263,7 +270,10 @@ class LSTMForecaster(ForecastSaveMixin, SequenceEstimator):
         n = len(problem.targets)
         n_held = max(1, round(n * self.validation_fraction))
         if n_held >= n:
-            raise ValueError(f"early_stopping needs at least 2 windows to hold one out, got {n}")
+            raise ValueError(
+                f"early_stopping must leave a window to learn, but validation_fraction holds out "
+                f"{n_held} of {n}"
+            )
         rows = np.arange(n)
         return problem.subset(rows[:-n_held]), problem.subset(rows[-n_held:])
 
@@ -300,7 +310,7 @@ class LSTMForecaster(ForecastSaveMixin, SequenceEstimator):
         ------
         NotFittedError, TypeError, ValueError
         """
-        n = check_integer("horizon", self.horizon if horizon is None else horizon, 1)
+        n = check_size("horizon", self.horizon if horizon is None else horizon, LARGEST_COUNT)
         exogenous = self._check_future(X, n)
         forecast = self._forecast(n, exogenous)
         return self._index.carry_on(forecast[:, 0] if self._y_ndim == 1 else forecast)
