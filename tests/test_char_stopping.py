@@ -94,6 +94,12 @@ def test_partial_fit_goes_on_as_one_training(solver):
         model.partial_fit("dog!")
 
 
+def test_partial_fit_with_another_network():
+    model = char_lstm().partial_fit(TEXT).set_params(hidden_size=9)
+    with pytest.raises(ValueError, match="partial_fit needs the geometry of the previous fit"):
+        model.partial_fit(TEXT)
+
+
 def test_partial_fit_follows_changed_parameters(monkeypatch):
     model, seen, real = char_lstm().partial_fit(TEXT), [], Optimizer.step
     monkeypatch.setattr(

@@ -124,9 +124,10 @@ def test_an_exploding_loss(kind, solver, rng):
 
 
 CTRL_C = """
-import sys, warnings
+import signal, sys, warnings
 import numpy as np
 from numlstm import LSTMRegressor
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
 X = np.random.default_rng(0).normal(size=(2000, 30, 2))
 model = LSTMRegressor(32, max_iter=1, n_threads=1, random_state=0).fit(X, X[:, 0, 0])
 model.set_params(max_iter=10**6, n_iter_no_change=10**6)

@@ -107,6 +107,30 @@ def test_later_data_must_be_of_the_same_form(X, y, change, match):
         two.partial_fit(X, np.stack([y, y, y], axis=1))
 
 
+@pytest.mark.parametrize("change", [{"hidden_size": 6}, {"n_layers": 2}, {"dtype": "float32"}])
+def test_another_network_cannot_go_on(X, y, change):
+    model = make(LSTMRegressor).partial_fit(X, y).set_params(**change)
+    with pytest.raises(ValueError, match="partial_fit needs the geometry of the previous fit"):
+        model.partial_fit(X, y)
+
+
+@pytest.mark.parametrize(
+    ("classes", "match"),
+    [
+        (["a", "b", None], "classes must hold labels, but at index 2 one is missing"),
+        (["a", 1], "classes must hold labels of one kind, got int, str"),
+        ([0, 1, np.nan], "Input classes contains NaN"),
+        ([["a", "b"]], r"classes must have shape \(n_classes,\), not 0, got \(1, 2\)"),
+        ([], r"classes must have shape \(n_classes,\), not 0, got \(0,\)"),
+    ],
+)
+def test_bad_classes(X, classes, match):
+    model = make(LSTMClassifier)
+    with pytest.raises(ValueError, match=match):
+        model.partial_fit(X, ["a", "b"] * (len(X) // 2), classes=classes)
+    assert not hasattr(model, "classes_")
+
+
 def test_where_there_is_no_partial_fit(X, y):
     assert not hasattr(make(solver="lbfgs"), "partial_fit")
     with pytest.raises(ValueError, match="early_stopping must be False"):

@@ -79,8 +79,11 @@ BAD_X = {
     "strings in a list": ([np.full((3, D), "a")], r"X\[0\] must be an array of numbers.*'a'"),
     "complex": (good() + 1j, "X must be real, got complex"),
     "complex in a list": (list(good() + 1j), r"X\[0\] must be real, got complex"),
-    "dates": (np.zeros((N, T, D), "M8[D]"), r"X must be an array of numbers, got datetime64\[D\]"),
-    "durations in a list": ([np.zeros((3, D), "m8[s]")] * N, r"X\[0\] must be .* got timedelta64"),
+    "dates": (np.zeros((N, T, D), "M8[D]"), r"X must be an array of numbers, got dates"),
+    "durations in a list": (
+        [np.zeros((3, D), "m8[s]")] * N,
+        r"X\[0\] must be .* or durations",
+    ),
     "masked": (np.ma.masked_greater(good(), 0), r"X must have no masked values, got \d+"),
     "sparse": (sparse.csr_matrix(np.eye(N)), "Sparse data was passed for X, but dense"),
     "None": (None, "Expected 2D array, got scalar array instead"),
@@ -104,7 +107,7 @@ BAD_2D = {
     "no sample": (good((0, T)), "0 sample.*minimum of 1 is required"),
     "no step": (good((N, 0)), r"0 feature.*minimum of 1 is required"),
     "strings": ([["a", "b"]] * N, "could not convert string to float: 'a'"),
-    "dates": (pd.DataFrame({"t": pd.to_datetime(["2020"] * N)}), "numbers, got datetime64"),
+    "dates": (pd.DataFrame({"t": pd.to_datetime(["2020"] * N)}), "numbers, got dates"),
     "masked": (np.ma.masked_greater(good((N, T)), 0), r"X must have no masked values, got \d+"),
     "complex": (good((N, T)) + 1j, "Complex data not supported"),
 }
@@ -182,6 +185,8 @@ def test_a_number_for_y(fitted):
 
 
 BAD_WEIGHTS = {
+    "tiny": (np.full(N, 1e-320), "sample_weight must be 0 or at least 1e-300"),
+    "huge": (np.full(N, 1e308), r"sum of at most 1e\+300, got 1e\+308 and inf"),
     "another length": (np.ones(N - 1), r"sample_weight.shape == \(5,\), expected \(6,\)"),
     "negative": (-np.ones(N), "Negative values in data passed to `sample_weight`"),
     "NaN": (np.full(N, np.nan), "sample_weight contains NaN"),

@@ -169,13 +169,17 @@ def check_unmasked(name, values):
         raise ValueError(f"{name} must have no masked values, got {np.ma.count_masked(values)}")
 
 
+def kinds_of(values):
+    """Return the kinds of dtypes that an array has, or the columns of a table: a set of letters."""
+    dtypes = getattr(values, "dtypes", getattr(values, "dtype", None))
+    return {getattr(dtype, "kind", "") for dtype in np.ravel(np.array(dtypes, object))}
+
+
 def check_meant(name, values):
     """Raise a ValueError for masked values, dates and durations: NumPy makes numbers of them."""
     check_unmasked(name, values)
-    dtypes = np.ravel(np.array(getattr(values, "dtypes", getattr(values, "dtype", None)), object))
-    odd = [dtype for dtype in dtypes if getattr(dtype, "kind", None) in ("m", "M")]
-    if odd:
-        raise ValueError(f"{name} must be an array of numbers, got {odd[0]}")
+    if kinds_of(values) & {"m", "M"}:
+        raise ValueError(f"{name} must be an array of numbers, got dates or durations")
 
 
 def as_numbers(name, values):

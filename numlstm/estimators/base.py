@@ -166,6 +166,14 @@ class SequenceEstimator(SequenceSaveMixin, BaseEstimator):
                 raise
             raise type(error)(f"X must be an array of numbers: {error}") from error
 
+    def _check_columns(self, X, reset):
+        """Learn, or compare, number and names of the columns of a table, or of none."""
+        if reset:
+            self.n_features_in_ = 0
+            vars(self).pop("feature_names_in_", None)
+        if X is not None:
+            validate_data(self, X, reset=reset, skip_check_array=True)
+
     @property
     def _input_size(self):
         return 1 if self._univariate else self.n_features_in_
@@ -192,9 +200,9 @@ class SequenceEstimator(SequenceSaveMixin, BaseEstimator):
             values = (sequences.values - self._x_mean) / self._x_scale
         return sequences._replace(values=as_scaled("X", values, self._dtype))
 
-    def _build(self, n_outputs, per_step, rng):
-        """Make a network with fresh parameters, or keep the last one for a warm start."""
-        geometry = {
+    def _geometry(self, n_outputs, per_step):
+        """Return the arguments of `SequenceNetwork` that the parameters ask for."""
+        return {
             "input_size": self._input_size,
             "hidden_size": int(self.hidden_size),
             "n_outputs": n_outputs,
@@ -204,13 +212,19 @@ class SequenceEstimator(SequenceSaveMixin, BaseEstimator):
             "dropout": float(self.dropout),
             "dtype": str(np.dtype(self.dtype)),
         }
+
+    def _check_geometry(self, what, n_outputs, per_step):
+        """Raise a ValueError unless the fitted network is the one that the parameters ask for."""
+        before, now = self._network.geometry, self._geometry(n_outputs, per_step)
+        if before != now:
+            raise ValueError(f"{what} needs the geometry of the previous fit, {before}, got {now}")
+
+    def _build(self, n_outputs, per_step, rng):
+        """Make a network with fresh parameters, or keep the last one for a warm start."""
         if self.warm_start and hasattr(self, "_network"):
-            if self._network.geometry != geometry:
-                raise ValueError(
-                    "warm_start needs the geometry of the previous fit, "
-                    f"{self._network.geometry}, got {geometry}"
-                )
+            self._check_geometry("warm_start", n_outputs, per_step)
             return copy.deepcopy(self._network)
+        geometry = self._geometry(n_outputs, per_step)
         network = SequenceNetwork(
             geometry["input_size"], geometry["hidden_size"], n_outputs,
             n_layers=geometry["n_layers"], bidirectional=geometry["bidirectional"],

@@ -257,6 +257,8 @@ class CharLSTM(CharGenerationMixin, CharSaveMixin, BaseEstimator):
         tokens = vocabulary.encode("text", text)
         # Copies: should a call fail, what was fitted is whole.
         rng = copy.deepcopy(getattr(self, "_rng", None)) or as_random_state(self.random_state)
+        if not first:
+            self._check_geometry("partial_fit", vocabulary)
         network = self._new_network(vocabulary, rng) if first else copy.deepcopy(self._network)
         trainer = self._trainer(network, tokens, 1, rng)
         previous = getattr(self, "_optimizer", None)
@@ -286,18 +288,19 @@ class CharLSTM(CharGenerationMixin, CharSaveMixin, BaseEstimator):
             )
         return tokens[:-n], tokens[-n:]
 
+    def _check_geometry(self, what, vocabulary):
+        """Raise a ValueError unless the fitted network is the one that the parameters ask for."""
+        before, now = self._network.geometry, self._geometry(vocabulary)
+        if before != now:
+            raise ValueError(f"{what} needs the geometry of the previous fit, {before}, got {now}")
+
     def _new_network(self, vocabulary, rng):
-        geometry = self._geometry(vocabulary)
         if self.warm_start and hasattr(self, "_network"):
             if self._vocabulary.characters != vocabulary.characters:
                 raise ValueError("warm_start needs a text with the vocabulary of the previous fit")
-            if self._network.geometry != geometry:
-                raise ValueError(
-                    "warm_start needs the geometry of the previous fit, "
-                    f"{self._network.geometry}, got {geometry}"
-                )
+            self._check_geometry("warm_start", vocabulary)
             return copy.deepcopy(self._network)
-        network = CharNetwork(**geometry)
+        network = CharNetwork(**self._geometry(vocabulary))
         network.initialise(float(self.forget_bias), rng)
         return network
 

@@ -5,13 +5,14 @@ from scipy.special import log_softmax, softmax
 from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted, column_or_1d
+from sklearn.utils.validation import check_is_fitted
 
 from numlstm.data.sequences import Sequences, is_ragged
 from numlstm.estimators.class_saving import ClassSaveMixin
 from numlstm.estimators.labels import (
     check_class_weight,
     number_of,
+    read_classes,
     read_labels,
     weights_of,
 )
@@ -191,7 +192,7 @@ class LSTMClassifier(ClassifierMixin, ClassSaveMixin, SequencePredictor):
                 "class_weight 'balanced' needs all labels at once: give partial_fit a dict"
             )
         if classes is not None:
-            classes = np.unique(column_or_1d(classes))
+            classes = read_classes(classes)
         if hasattr(self, "_network"):
             if classes is not None and not np.array_equal(classes, self.classes_):
                 raise ValueError(

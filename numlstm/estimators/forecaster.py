@@ -5,7 +5,7 @@ from sklearn.metrics import mean_pinball_loss, r2_score
 from sklearn.utils.validation import check_is_fitted
 
 from numlstm.data.sequences import from_array
-from numlstm.data.series import as_series, usual_spread, window_scales
+from numlstm.data.series import as_series, check_same_index, usual_spread, window_scales
 from numlstm.data.validation import (
     LARGEST_COUNT,
     as_floats,
@@ -162,7 +162,8 @@ class LSTMForecaster(ForecastSaveMixin, SequenceEstimator):
             The series, oldest value first. A pandas Series or DataFrame needs an index that can be
             carried on: dates or periods of one frequency, or numbers of one step.
         X : array or DataFrame, (n, n_features), optional
-            Other quantities that are known for the future too, such as a calendar.
+            Other quantities that are known for the future too, such as a calendar. A DataFrame
+            beside a pandas y must have its index.
 
         Returns
         -------
@@ -184,14 +185,15 @@ class LSTMForecaster(ForecastSaveMixin, SequenceEstimator):
         self._window_scales = bool(self.standardize)
         series, index = as_series("y", y)
         exogenous = self._check_exogenous(X, len(series), "y")
+        check_same_index(y, X)
         span = self._window + self._ahead
         if len(series) < span:
             raise ValueError(
                 f"y must have at least window + horizon = {span} values, got {len(series)}"
             )
         self.n_outputs_, self._y_ndim = series.shape[1], np.ndim(y)
-        self.n_features_in_ = 0 if exogenous is None else exogenous.shape[1]
         self._univariate = False
+        self._check_columns(X, reset=True)
         self._scale_series(series, exogenous)
         windows, targets = self._training_windows(series, exogenous)
         rng = as_random_state(self.random_state)
@@ -332,7 +334,7 @@ class LSTMForecaster(ForecastSaveMixin, SequenceEstimator):
         ------
         NotFittedError, TypeError, ValueError
         """
-        exogenous = self._check_future(X, int(self.horizon))
+        exogenous = self._check_future(X, check_size("horizon", self.horizon, LARGEST_COUNT))
         with thread_limit(self.n_threads):
             return self.lstm_.trace(self._inputs(self._history, exogenous, 0)[0])
 
@@ -349,6 +351,7 @@ class LSTMForecaster(ForecastSaveMixin, SequenceEstimator):
             raise ValueError(
                 f"X must have {self.n_features_in_} features, got {exogenous.shape[1]}"
             )
+        self._check_columns(X, reset=False)
         if np.isnan(self._history).any():
             raise ValueError(
                 f"the last window = {self._window} values of the series must be there to forecast, "

@@ -7,7 +7,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_sample_weight, check_consistent_length
 
 from numlstm.data.sequences import Sequences, plain
-from numlstm.data.validation import as_random_state
+from numlstm.data.validation import LARGEST, as_random_state
 from numlstm.estimators.base import SequenceEstimator
 from numlstm.estimators.insight import InsightMixin
 from numlstm.training.checkpoint import load_optimizer, optimizer_state
@@ -83,6 +83,7 @@ class SequencePredictor(InsightMixin, SequenceEstimator):
             self._learn_scales(problem)
             before, steps = [], 0
         else:
+            self._check_geometry("partial_fit", self.n_outputs_, problem.per_step)
             network, optimizer = self._copied()
             before, steps = self.loss_curve_, self.t_
         if optimizer is None:
@@ -112,14 +113,12 @@ class SequencePredictor(InsightMixin, SequenceEstimator):
             )
         y = plain(y)
         sequences = self._check_X(X, reset)
-        n = len(sequences.lengths)
         check_consistent_length(sequences.lengths, y)
         targets, y_ndim = self._read_y(y, sequences.lengths)
         weights = _check_sample_weight(
             sample_weight, sequences.lengths, dtype=np.float64, ensure_non_negative=True
         )
-        if weights.sum() == 0:
-            raise ValueError(f"sample_weight must have a positive sum, got {n} zeros")
+        check_sizes(weights)
         if reset:
             self._y_ndim = y_ndim
             self._learn_targets(targets, weights)
@@ -190,6 +189,20 @@ class SequencePredictor(InsightMixin, SequenceEstimator):
         super().__setstate__(state)
         if state.get("_optimizer") is not None:
             self._optimizer = load_optimizer(state["_optimizer"], self._network)
+
+
+def check_sizes(weights):
+    """Raise a ValueError for sample weights whose sum, or one over it, is 0 or infinite."""
+    positive = weights[weights > 0]
+    if not positive.size:
+        raise ValueError(f"sample_weight must have a positive sum, got {len(weights)} zeros")
+    with np.errstate(over="ignore"):
+        low, total = positive.min(), positive.sum()
+    if low < 1 / LARGEST or total > LARGEST:
+        raise ValueError(
+            f"sample_weight must be 0 or at least {1 / LARGEST:.0e}, with a sum of at most "
+            f"{LARGEST:.0e}, got {low} and {total}"
+        )
 
 
 def by_row(problem):
