@@ -122,7 +122,7 @@ def test_bad_exogenous_X(with_X, case):
         (None, "X must be given to predict .* fit had one"),
         (X[:2], "X must have 3 rows, as many as steps to forecast, got 2"),
         (X[:4], "X must have 3 rows, as many as steps to forecast, got 4"),
-        (X[:3, :1], "X must have 2 features, got 1"),
+        (X[:3, :1], "X has 1 features, but LSTMForecaster is expecting 2"),
         (X[:3, 0], "X must have 2 dimensions, got 1"),
         (np.full((3, 2), np.nan), r"X must be finite.* NaN at index \(0, 0\)"),
     ],

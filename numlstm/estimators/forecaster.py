@@ -162,8 +162,7 @@ class LSTMForecaster(ForecastSaveMixin, SequenceEstimator):
             The series, oldest value first. A pandas Series or DataFrame needs an index that can be
             carried on: dates or periods of one frequency, or numbers of one step.
         X : array or DataFrame, (n, n_features), optional
-            Other quantities that are known for the future too, such as a calendar. A DataFrame
-            beside a pandas y must have its index.
+            Other quantities known for the future too, such as a calendar; with the index of y.
 
         Returns
         -------
@@ -191,8 +190,7 @@ class LSTMForecaster(ForecastSaveMixin, SequenceEstimator):
             raise ValueError(
                 f"y must have at least window + horizon = {span} values, got {len(series)}"
             )
-        self.n_outputs_, self._y_ndim = series.shape[1], np.ndim(y)
-        self._univariate = False
+        self.n_outputs_, self._y_ndim, self._univariate = series.shape[1], np.ndim(y), False
         self._check_columns(X, reset=True)
         self._scale_series(series, exogenous)
         windows, targets = self._training_windows(series, exogenous)
@@ -347,10 +345,6 @@ class LSTMForecaster(ForecastSaveMixin, SequenceEstimator):
                 f"fit had {'none' if X is not None else 'one'}"
             )
         exogenous = self._check_exogenous(X, n, "steps to forecast")
-        if exogenous is not None and exogenous.shape[1] != self.n_features_in_:
-            raise ValueError(
-                f"X must have {self.n_features_in_} features, got {exogenous.shape[1]}"
-            )
         self._check_columns(X, reset=False)
         if np.isnan(self._history).any():
             raise ValueError(
