@@ -5,6 +5,7 @@ import pickle
 
 import numpy as np
 import pytest
+from sklearn.metrics import accuracy_score, d2_pinball_score, r2_score
 
 from numlstm import LSTMClassifier, LSTMRegressor
 from numlstm.training import loop
@@ -194,11 +195,25 @@ def test_with_early_stopping_it_takes_the_place_of_a_part(X, y, kind):
     np.testing.assert_allclose(flat(alone), flat(model))  # all 40 samples were learnt
 
 
-def test_a_validation_set_has_weights(X, y):
-    weights = np.r_[np.ones(10), np.zeros(10)]
+def pinball(y, predicted, sample_weight):
+    return d2_pinball_score(y, predicted, sample_weight=sample_weight, alpha=0.8)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "score"),
+    [
+        (LSTMRegressor, {}, r2_score),
+        (LSTMRegressor, {"loss": "quantile", "quantile": 0.8}, pinball),
+        (LSTMClassifier, {}, accuracy_score),
+    ],
+)
+def test_a_validation_set_has_weights(X, y, kind, options, score):
+    y = y if kind is LSTMRegressor else y > 12
+    weights = np.arange(20.0)
     held = {"X_val": X[40:], "y_val": y[40:], "sample_weight_val": weights}
-    model = make().fit(X[:40], y[:40], **held)
-    assert model.validation_scores_[-1] == pytest.approx(model.score(X[40:50], y[40:50]))
+    model = make(kind, **options).fit(X[:40], y[:40], **held)
+    expected = score(y[40:], model.predict(X[40:]), sample_weight=weights)
+    assert model.validation_scores_[-1] == pytest.approx(expected)
 
 
 def test_ragged_validation_sets(X):

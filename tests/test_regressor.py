@@ -100,6 +100,14 @@ def test_every_loss_learns(X, y, loss):
     assert model.score(X[TEST], y[TEST]) > 0.9
 
 
+@pytest.mark.parametrize("quantile", [0.1, 0.9])
+def test_a_quantile_is_that_share_of_the_targets(quantile, rng):
+    X, y = np.zeros((200, 1, 1)), rng.exponential(size=200)
+    options = {"solver": "adam", "learning_rate_init": 0.05, "max_iter": 60}
+    model = regressor(loss="quantile", quantile=quantile, **options).fit(X, y)
+    assert (y < model.predict(X)).mean() == pytest.approx(quantile, abs=0.05)
+
+
 def test_absolute_and_huber_loss_resist_outliers(X, y):
     spoilt = y.copy()
     spoilt[:10] += 100
