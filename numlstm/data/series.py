@@ -2,6 +2,7 @@
 
 import csv
 import math
+import warnings
 
 import numpy as np
 
@@ -64,7 +65,8 @@ class PandasIndex:
 
         n = len(forecast)
         if isinstance(self.last, pd.Timestamp):
-            index = pd.date_range(self.last, periods=n + 1, freq=self.step)[1:]
+            unit = self.last.unit
+            index = pd.date_range(self.last, periods=n + 1, freq=self.step, unit=unit)[1:]
         elif isinstance(self.last, pd.Period):
             index = pd.period_range(self.last, periods=n + 1, freq=self.step)[1:]
         else:
@@ -125,7 +127,12 @@ def index_from(description):
     if not isinstance(last, wanted) or not isinstance(step, wanted):
         raise TypeError(f"an index of kind {kind!r} with {last!r} and {step!r} makes no sense")
     if kind == "Timestamp":
-        index.last, index.step = pd.Timestamp(last), pd.tseries.frequencies.to_offset(step)
+        with warnings.catch_warnings():  # pandas 2 warns of names that pandas 3 does not know
+            warnings.simplefilter("error", FutureWarning)
+            try:
+                index.last, index.step = pd.Timestamp(last), pd.tseries.frequencies.to_offset(step)
+            except FutureWarning as error:
+                raise ValueError(f"{step!r} is no frequency of dates: {error}") from None
         index.last = index.last.as_unit(description["unit"])
         if description["zone"]:
             index.last = index.last.tz_convert(description["zone"])
