@@ -58,6 +58,7 @@ def test_one_sample_one_step(kind, solver, shape, rng):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_constant_features_and_targets(kind, dtype):
     X = np.full((5000, 4, 2), [0.1, 1e8 / 3])
+    X[::2, :, 0] = np.nextafter(0.1, 1)
     y = np.full(5000, 0.1) if kind is LSTMRegressor else np.full(5000, 7)
     model = kind(**QUICK, dtype=dtype, batch_size=5000).fit(X, y)
     # A spread of rounding errors is none: 0.1 and 1e8 / 3 are sums of 20,000 alike, not data.
