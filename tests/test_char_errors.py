@@ -118,6 +118,10 @@ BAD_PARAMETERS = [
     ("n_iter_no_change", 0, ValueError, "at least 1, got 0"),
     ("hidden_size", None, TypeError, "got None"),
     ("hidden_size", True, TypeError, "got True"),
+    ("hidden_size", 10**9, ValueError, "at most 1000000, got 1000000000"),
+    ("embedding_size", 10**30, ValueError, "at most 1000000, got 1000"),
+    ("n_layers", 10**9, ValueError, "at most 1000, got 1000000000"),
+    ("forget_bias", 1e300, ValueError, r"a number in \[-1e\+30, 1e\+30\], got 1e\+300"),
     ("dropout", 1, ValueError, r"a number in \[0, 1\), got 1"),
     ("dropout", -0.1, ValueError, r"a number in \[0, 1\), got -0.1"),
     ("dropout", "no", TypeError, "got 'no'"),
@@ -183,6 +187,7 @@ def test_too_little_text_to_hold_some_out():
 
 BAD_OPTIONS = [
     ({"n_chars": -1}, ValueError, "n_chars must be .* got -1"),
+    ({"n_chars": 10**30}, ValueError, "n_chars must be .* got 1000"),
     ({"n_chars": 2.5}, TypeError, "n_chars must be .* got 2.5"),
     ({"temperature": -0.1}, ValueError, "temperature must be .* got -0.1"),
     ({"temperature": float("nan")}, ValueError, "temperature must be .* got nan"),
@@ -194,8 +199,9 @@ BAD_OPTIONS = [
     ({"top_p": 1.1}, ValueError, r"top_p must be a number in \(0, 1\], got 1.1"),
     ({"prompt": None}, TypeError, "prompt must be a string, got NoneType"),
     ({"prompt": b"the"}, TypeError, "prompt must be a string, got bytes"),
+    ({"n_samples": 10**30}, ValueError, "n_samples must be at most 2147483647, got 1000"),
     ({"n_samples": 0}, ValueError, "n_samples must be .* got 0"),
-    ({"random_state": "x"}, ValueError, "'x' cannot be used to seed"),
+    ({"random_state": "x"}, ValueError, "random_state must be None, an integer .* got 'x'"),
 ]
 
 

@@ -94,6 +94,12 @@ def test_partial_fit_goes_on_as_one_training(solver):
         model.partial_fit("dog!")
 
 
+def test_partial_fit_with_another_network():
+    model = char_lstm().partial_fit(TEXT).set_params(hidden_size=9)
+    with pytest.raises(ValueError, match="partial_fit needs the geometry of the previous fit"):
+        model.partial_fit(TEXT)
+
+
 def test_partial_fit_follows_changed_parameters(monkeypatch):
     model, seen, real = char_lstm().partial_fit(TEXT), [], Optimizer.step
     monkeypatch.setattr(
@@ -141,7 +147,7 @@ def test_ctrl_c_keeps_the_weights_and_warns(call, monkeypatch):
 
 
 @pytest.mark.parametrize("early_stopping", [False, True])
-@pytest.mark.parametrize("rate", [1e10, 1e300])
+@pytest.mark.parametrize("rate", [1e10, 1e300, 1.7e308])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_diverging_fit_warns_and_keeps_finite_weights(dtype, rate, early_stopping):
     model = char_lstm(

@@ -68,10 +68,8 @@ def child_killed(path, wheres):
     names the calls in which they kill themselves in their fifth write; "-" is killed from outside,
     at a random moment of about an epoch.
     """
-    for _ in range(2):  # once to load the kernels, once to see how long an epoch takes
-        start = time.perf_counter()
-        char_lstm(max_iter=1).fit(TEXT, HELD, checkpoint=f"{path}.first", checkpoint_steps=3)
-    moments, epoch = random.Random(1), time.perf_counter() - start
+    char_lstm(max_iter=1).fit(TEXT, HELD, checkpoint=f"{path}.first", checkpoint_steps=3)
+    moments = random.Random(1)
     for where in wheres.split():
         pid = os.fork()
         if not pid:
@@ -81,11 +79,24 @@ def child_killed(path, wheres):
             finally:
                 os._exit(1)
         if where == "-":
-            time.sleep(moments.uniform(0, epoch))
+            wait_for_writes(path, moments.randrange(15))
+            time.sleep(moments.uniform(0, 0.005))
             os.kill(pid, signal.SIGKILL)
         _, status = os.waitpid(pid, 0)
         assert os.WIFSIGNALED(status), "it was done already: make it longer"
         print(read_model(path)[2]["steps"] if os.path.exists(path) else -1)  # whole, or it raises
+
+
+def wait_for_writes(path, n):
+    """Wait until another process has replaced a file n times, however fast the machine is."""
+
+    def inode():
+        return os.stat(path).st_ino if os.path.exists(path) else None
+
+    for _ in range(n):
+        before = inode()
+        while inode() == before:
+            time.sleep(0.0005)
 
 
 def die_while_writing(where):

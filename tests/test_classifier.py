@@ -4,6 +4,7 @@ import copy
 import pickle
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.special import expit
 from sklearn.exceptions import DataConversionWarning, NotFittedError
@@ -200,10 +201,16 @@ def test_nothing_works_before_fit(X, method):
 N = 6
 GOOD = np.random.default_rng(0).normal(size=(N, 3, 2))
 BAD_Y = {
-    "None": (None, "requires y to be passed, but the target y is None"),
+    "nothing": (None, "requires y to be passed, but the target y is None"),
     "continuous": (np.linspace(0, 1, N), "Unknown label type: continuous"),
     "NaN": (np.array([0, 1, np.nan, 1, 0, 1]), "Input y contains NaN"),
     "infinity": (np.array([0, 1, np.inf, 1, 0, 1]), "Input y contains infinity"),
+    "None": (["a", None] * 3, "y must hold labels, but at index 1 one is missing: None"),
+    "NaN among strings": (["a", np.nan] * 3, "at index 1 one is missing: nan"),
+    "NA": (pd.array(["a", pd.NA] * 3, "string"), "at index 1 one is missing: <NA>"),
+    "mixed": (["a", 1] * 3, "y must hold labels of one kind, got int, str"),
+    "mixed steps": ([["a"] * 3, [1] * 3] * 3, "y must hold labels of one kind, got int, str"),
+    "masked": (np.ma.masked_equal([0, 1] * 3, 1), "y must have no masked values, got 3"),
     "too short": (np.zeros(5), r"inconsistent numbers of samples: \[6, 5\]"),
     "three dimensions": (np.zeros((N, 3, 2)), r"y must have shape.*got \(6, 3, 2\)"),
     "steps": (np.zeros((N, 4), int), "y must have one label.*sequence 0 has 3 steps, but 4 labels"),
@@ -238,6 +245,7 @@ def test_a_column_is_taken_for_labels_with_a_warning():
             "class_weight must be a dict of labels and numbers of at least",
         ),
         ("class_weight", {0: np.nan}, "class_weight must be a dict of labels and numbers of at"),
+        ("class_weight", {0: np.complex64(1)}, "class_weight must be a dict of labels and numbers"),
         ("class_weight", {0: "x"}, "class_weight must be a dict of labels and numbers of at least"),
         ("class_weight", {5: 1.0}, "class_weight must be a dict of labels .*: 5 is none"),
     ],

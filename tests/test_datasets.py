@@ -279,10 +279,10 @@ def test_random_state_decides(task):
         ("sine", {"period": "12"}, "period is '12'; expected a finite number above 0"),
         ("sine", {"noise": -0.1}, "noise is -0.1; expected a finite number of at least 0"),
         ("sine", {"noise": np.nan}, "noise is nan; expected a finite number of at least 0"),
-        ("sine", {"random_state": "x"}, "random_state is 'x'; expected None, an integer"),
+        ("sine", {"random_state": "x"}, "random_state must be None, an integer"),
         ("adding_problem", {"n_samples": -1}, "n_samples is -1; expected an integer of at least 1"),
         ("adding_problem", {"n_timesteps": 1}, "n_timesteps is 1; expected an integer of at least"),
-        ("adding_problem", {"random_state": -1}, "random_state is -1; expected None, an integer"),
+        ("adding_problem", {"random_state": -1}, "random_state must be None, an integer"),
     ],
 )
 def test_bad_arguments(make, arguments, message):

@@ -58,6 +58,7 @@ def test_one_sample_one_step(kind, solver, shape, rng):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_constant_features_and_targets(kind, dtype):
     X = np.full((5000, 4, 2), [0.1, 1e8 / 3])
+    X[::2, :, 0] = np.nextafter(0.1, 1)
     y = np.full(5000, 0.1) if kind is LSTMRegressor else np.full(5000, 7)
     model = kind(**QUICK, dtype=dtype, batch_size=5000).fit(X, y)
     # A spread of rounding errors is none: 0.1 and 1e8 / 3 are sums of 20,000 alike, not data.
@@ -124,9 +125,10 @@ def test_an_exploding_loss(kind, solver, rng):
 
 
 CTRL_C = """
-import sys, warnings
+import signal, sys, warnings
 import numpy as np
 from numlstm import LSTMRegressor
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
 X = np.random.default_rng(0).normal(size=(2000, 30, 2))
 model = LSTMRegressor(32, max_iter=1, n_threads=1, random_state=0).fit(X, X[:, 0, 0])
 model.set_params(max_iter=10**6, n_iter_no_change=10**6)
@@ -145,8 +147,11 @@ def test_a_real_ctrl_c_ends_a_fit_within_a_minibatch():
     process = subprocess.Popen(
         [sys.executable, "-c", CTRL_C], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    assert process.stdout.readline() == "ready\n"
-    time.sleep(1)
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
+    try:
+        assert process.stdout.readline() == "ready\n"
+        time.sleep(1)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert process.returncode == 0, said

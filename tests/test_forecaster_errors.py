@@ -61,6 +61,9 @@ BAD_Y = {
     "a number": (3.0, r"y must have shape \(n,\) or \(n, n_series\).*got \(\)"),
     "strings": (["a"] * N, "y must be an array of numbers: .*'a'"),
     "uneven": ([[1.0], [1.0, 2.0]] * 9, "y must be an array of numbers: .*inhomogeneous"),
+    "complex": (y + 1j, "y must be real, got complex numbers"),
+    "dates": (pd.date_range("2020", periods=N), "y must be an array of numbers, got dates"),
+    "masked": (np.ma.masked_greater(y, 0.5), r"y must have no masked values, got \d+"),
     "None": (None, "y must have shape|y must be an array of numbers"),
     "a column of text": (pd.DataFrame({"a": y, "b": "x"}), "y must be an array of numbers: .*'x'"),
 }
@@ -102,6 +105,7 @@ BAD_X = {
     "missing": (with_value(np.nan, (4, 1), (N, 2)), r"X must be finite.* NaN at index \(4, 1\)"),
     "infinity": (with_value(np.inf, (4, 1), (N, 2)), r"X must be finite.* infinity at index"),
     "strings": (np.full((N, 2), "a"), "X must be an array of numbers.*'a'"),
+    "masked": (np.ma.masked_greater(X, 0), r"X must have no masked values, got \d+"),
     "no column": (X[:, :0], r"X must have at least one feature, got 0"),
 }
 
@@ -118,7 +122,7 @@ def test_bad_exogenous_X(with_X, case):
         (None, "X must be given to predict .* fit had one"),
         (X[:2], "X must have 3 rows, as many as steps to forecast, got 2"),
         (X[:4], "X must have 3 rows, as many as steps to forecast, got 4"),
-        (X[:3, :1], "X must have 2 features, got 1"),
+        (X[:3, :1], "X has 1 features, but LSTMForecaster is expecting 2"),
         (X[:3, 0], "X must have 2 dimensions, got 1"),
         (np.full((3, 2), np.nan), r"X must be finite.* NaN at index \(0, 0\)"),
     ],
@@ -128,6 +132,32 @@ def test_bad_future_of_X(with_X, future, match):
         with_X.predict(X=future)
     with pytest.raises(ValueError, match=match):
         with_X.score(y[:3], future)
+
+
+def test_names_of_exogenous_columns():
+    table = pd.DataFrame(X, columns=["price", "day"])
+    model = forecaster(max_iter=0).fit(y, table)
+    assert list(model.feature_names_in_) == ["price", "day"]
+    assert np.array_equal(
+        model.predict(X=table[:3]), forecaster(max_iter=0).fit(y, X).predict(X=X[:3])
+    )
+    with pytest.raises(ValueError, match="Feature names must be in the same order"):
+        model.predict(X=table[["day", "price"]][:3])
+    for args in ((y, X), (y,)):
+        assert not hasattr(model.fit(*args), "feature_names_in_")
+
+
+def test_exogenous_rows_of_other_days():
+    days = pd.date_range("2001", periods=N)
+    series = pd.Series(y, days)
+    with pytest.raises(ValueError, match="X must have the index of y, .* got 2001-01-02"):
+        forecaster().fit(series, pd.DataFrame(X, days + pd.Timedelta(days=1)))
+    forecaster(max_iter=0).fit(series, pd.DataFrame(X, days))
+
+
+def test_a_trace_needs_a_horizon_too(fitted):
+    with pytest.raises(TypeError, match="horizon must be an integer"):
+        clone(fitted).fit(y).set_params(horizon=None).trace()
 
 
 def test_a_future_of_X_that_fit_knew_nothing_of(fitted):
@@ -164,6 +194,7 @@ def test_the_last_window_must_be_there():
 BAD_PARAMETERS = [
     ("window", 0, ValueError, "an integer of at least 1"),
     ("window", 2.0, TypeError, "an integer of at least 1"),
+    ("horizon", 10**30, ValueError, "at most 2147483647"),
     ("horizon", 0, ValueError, "an integer of at least 1"),
     ("horizon", None, TypeError, "an integer of at least 1"),
     ("strategy", "sideways", ValueError, "one of 'direct', 'recursive'"),
@@ -184,7 +215,7 @@ def test_bad_parameters(name, value, error, wanted):
 
 def test_early_stopping_with_one_window():
     model = forecaster().fit(y).set_params(early_stopping=True)
-    match = "early_stopping needs at least 2 windows.*got 1"
+    match = "early_stopping must leave a window to learn, .* out 1 of 1"
     check_unharmed(model, lambda m: m.fit(y[:8]), match)
 
 

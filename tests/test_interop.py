@@ -44,6 +44,14 @@ def test_there_and_back(n_layers, bidirectional, dtype):
         assert_same_weights(interop.from_tf1(layers, forget_bias=0), lstm)
 
 
+@pytest.mark.parametrize("value", ["1", 1e300, np.nan])
+def test_tf1_forget_bias_must_be_a_number(value):
+    lstm = LSTM(1, 1)
+    for call in (interop.to_tf1, lambda _, b: interop.from_tf1(interop.to_tf1(lstm), b)):
+        with pytest.raises((TypeError, ValueError), match="forget_bias must be a number in"):
+            call(lstm, value)
+
+
 def test_tf1_forget_bias_is_taken_out_and_put_back():
     lstm = random_lstm(1)
     lstm.weights = [w._replace(b=np.full(4 * H, 0.25)) for w in lstm.weights]

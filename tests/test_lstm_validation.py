@@ -77,14 +77,21 @@ def test_dtypes_that_are_fine(dtype):
         ("bidirectional", None, TypeError, "True or False"),
         ("forget_bias", np.nan, ValueError, "a number"),
         ("forget_bias", np.inf, ValueError, "a number"),
+        ("forget_bias", 1e300, ValueError, "a number in [-1e+30, 1e+30]"),
+        ("forget_bias", 10**400, ValueError, "a number"),
         ("forget_bias", "1", TypeError, "a number"),
         ("forget_bias", 1j, TypeError, "a number"),
         ("forget_bias", True, TypeError, "a number"),
+        ("hidden_size", 10**30, ValueError, "at most 1000000"),
+        ("n_layers", 10**9, ValueError, "at most 1000"),
+        ("input_size", 2**31, ValueError, "at most 2147483647"),
+        ("random_state", -1, ValueError, "an integer from 0 to 2**32 - 1"),
+        ("random_state", "x", ValueError, "an integer from 0 to 2**32 - 1"),
     ],
 )
 def test_other_arguments(name, value, error, wanted):
     with refused(error, name, wanted, f"got {value!r}"):
-        LSTM(1, 1, **{name: value})
+        LSTM(**{"input_size": 1, "hidden_size": 1, name: value})
 
 
 @pytest.mark.parametrize(("value", "error"), [(0, ValueError), (-1, ValueError), (1.0, TypeError)])

@@ -5,6 +5,7 @@ import pickle
 
 import numpy as np
 import pytest
+from sklearn.metrics import accuracy_score, d2_pinball_score, r2_score
 
 from numlstm import LSTMClassifier, LSTMRegressor
 from numlstm.training import loop
@@ -107,6 +108,30 @@ def test_later_data_must_be_of_the_same_form(X, y, change, match):
         two.partial_fit(X, np.stack([y, y, y], axis=1))
 
 
+@pytest.mark.parametrize("change", [{"hidden_size": 6}, {"n_layers": 2}, {"dtype": "float32"}])
+def test_another_network_cannot_go_on(X, y, change):
+    model = make(LSTMRegressor).partial_fit(X, y).set_params(**change)
+    with pytest.raises(ValueError, match="partial_fit needs the geometry of the previous fit"):
+        model.partial_fit(X, y)
+
+
+@pytest.mark.parametrize(
+    ("classes", "match"),
+    [
+        (["a", "b", None], "classes must hold labels, but at index 2 one is missing"),
+        (["a", 1], "classes must hold labels of one kind, got int, str"),
+        ([0, 1, np.nan], "Input classes contains NaN"),
+        ([["a", "b"]], r"classes must have shape \(n_classes,\), not 0, got \(1, 2\)"),
+        ([], r"classes must have shape \(n_classes,\), not 0, got \(0,\)"),
+    ],
+)
+def test_bad_classes(X, classes, match):
+    model = make(LSTMClassifier)
+    with pytest.raises(ValueError, match=match):
+        model.partial_fit(X, ["a", "b"] * (len(X) // 2), classes=classes)
+    assert not hasattr(model, "classes_")
+
+
 def test_where_there_is_no_partial_fit(X, y):
     assert not hasattr(make(solver="lbfgs"), "partial_fit")
     with pytest.raises(ValueError, match="early_stopping must be False"):
@@ -170,11 +195,25 @@ def test_with_early_stopping_it_takes_the_place_of_a_part(X, y, kind):
     np.testing.assert_allclose(flat(alone), flat(model))  # all 40 samples were learnt
 
 
-def test_a_validation_set_has_weights(X, y):
-    weights = np.r_[np.ones(10), np.zeros(10)]
+def pinball(y, predicted, sample_weight):
+    return d2_pinball_score(y, predicted, sample_weight=sample_weight, alpha=0.8)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "score"),
+    [
+        (LSTMRegressor, {}, r2_score),
+        (LSTMRegressor, {"loss": "quantile", "quantile": 0.8}, pinball),
+        (LSTMClassifier, {}, accuracy_score),
+    ],
+)
+def test_a_validation_set_has_weights(X, y, kind, options, score):
+    y = y if kind is LSTMRegressor else y > 12
+    weights = np.arange(20.0)
     held = {"X_val": X[40:], "y_val": y[40:], "sample_weight_val": weights}
-    model = make().fit(X[:40], y[:40], **held)
-    assert model.validation_scores_[-1] == pytest.approx(model.score(X[40:50], y[40:50]))
+    model = make(kind, **options).fit(X[:40], y[:40], **held)
+    expected = score(y[40:], model.predict(X[40:]), sample_weight=weights)
+    assert model.validation_scores_[-1] == pytest.approx(expected)
 
 
 def test_ragged_validation_sets(X):

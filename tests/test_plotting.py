@@ -221,8 +221,9 @@ def test_the_gates_of_another_layer(rng):
 def test_nothing_is_shown_past_the_end_of_a_sequence(rng):
     X = [rng.normal(size=(n, 1)) for n in (3, 8, 5) * 4]
     model = LSTMRegressor(**QUICK).fit(X, np.arange(12))
-    display = GateDisplay.from_estimator(model, X, sample=2)
-    assert display.axes_[0, 0].images[0].get_array().shape == (3, 5)
+    for form in (X, pd.Series(X, index=range(7, 19))):
+        display = GateDisplay.from_estimator(model, form, sample=2)
+        assert display.axes_[0, 0].images[0].get_array().shape == (3, 5)
 
 
 def test_the_gates_of_a_forecaster_over_its_last_window(forecaster, tmp_path):

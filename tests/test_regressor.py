@@ -100,6 +100,14 @@ def test_every_loss_learns(X, y, loss):
     assert model.score(X[TEST], y[TEST]) > 0.9
 
 
+@pytest.mark.parametrize("quantile", [0.1, 0.9])
+def test_a_quantile_is_that_share_of_the_targets(quantile, rng):
+    X, y = np.zeros((200, 1, 1)), rng.exponential(size=200)
+    options = {"solver": "adam", "learning_rate_init": 0.05, "max_iter": 60}
+    model = regressor(loss="quantile", quantile=quantile, **options).fit(X, y)
+    assert (y < model.predict(X)).mean() == pytest.approx(quantile, abs=0.05)
+
+
 def test_absolute_and_huber_loss_resist_outliers(X, y):
     spoilt = y.copy()
     spoilt[:10] += 100
@@ -274,11 +282,13 @@ def test_parameters_changed_after_fit_wait_for_the_next_one(X, y):
 
 
 def test_trace_ends_in_what_the_output_layer_reads(ragged):
-    model = quick(standardize=False).fit(ragged, [x.sum() for x in ragged])
+    ragged = [3 + 2 * x for x in ragged]
+    model = quick().fit(ragged, [x.sum() for x in ragged])
     trace = model.trace(ragged)
     last = trace.h[0, np.arange(260), [len(x) - 1 for x in ragged]]
     W, b = model._network.dense.get_weights(model._network._head)
-    np.testing.assert_allclose((last @ W + b)[:, 0], model.predict(ragged), rtol=1e-10)
+    expected = (last @ W + b) * model._y_scale + model._y_mean
+    np.testing.assert_allclose(model.predict(ragged), expected[:, 0], rtol=1e-10)
     assert not trace.c[0, 0, len(ragged[0]) :].any()
 
 

@@ -78,6 +78,13 @@ BAD_X = {
     "strings": (np.full((N, T, D), "a"), "X must be an array of numbers.*'a'"),
     "strings in a list": ([np.full((3, D), "a")], r"X\[0\] must be an array of numbers.*'a'"),
     "complex": (good() + 1j, "X must be real, got complex"),
+    "complex in a list": (list(good() + 1j), r"X\[0\] must be real, got complex"),
+    "dates": (np.zeros((N, T, D), "M8[D]"), r"X must be an array of numbers, got dates"),
+    "durations in a list": (
+        [np.zeros((3, D), "m8[s]")] * N,
+        r"X\[0\] must be .* or durations",
+    ),
+    "masked": (np.ma.masked_greater(good(), 0), r"X must have no masked values, got \d+"),
     "sparse": (sparse.csr_matrix(np.eye(N)), "Sparse data was passed for X, but dense"),
     "None": (None, "Expected 2D array, got scalar array instead"),
 }
@@ -100,6 +107,8 @@ BAD_2D = {
     "no sample": (good((0, T)), "0 sample.*minimum of 1 is required"),
     "no step": (good((N, 0)), r"0 feature.*minimum of 1 is required"),
     "strings": ([["a", "b"]] * N, "could not convert string to float: 'a'"),
+    "dates": (pd.DataFrame({"t": pd.to_datetime(["2020"] * N)}), "numbers, got dates"),
+    "masked": (np.ma.masked_greater(good((N, T)), 0), r"X must have no masked values, got \d+"),
     "complex": (good((N, T)) + 1j, "Complex data not supported"),
 }
 
@@ -176,6 +185,8 @@ def test_a_number_for_y(fitted):
 
 
 BAD_WEIGHTS = {
+    "tiny": (np.full(N, 1e-320), "sample_weight must be 0 or at least 1e-300"),
+    "huge": (np.full(N, 1e308), r"sum of at most 1e\+300, got 1e\+308 and inf"),
     "another length": (np.ones(N - 1), r"sample_weight.shape == \(5,\), expected \(6,\)"),
     "negative": (-np.ones(N), "Negative values in data passed to `sample_weight`"),
     "NaN": (np.full(N, np.nan), "sample_weight contains NaN"),
@@ -192,11 +203,15 @@ def test_bad_sample_weight(fitted, case):
 BAD_PARAMETERS = [
     ("hidden_size", 0, ValueError, "an integer of at least 1"),
     ("hidden_size", 2.5, TypeError, "an integer of at least 1"),
+    ("hidden_size", 10**30, ValueError, "at most 1000000"),
     ("n_layers", 0, ValueError, "an integer of at least 1"),
+    ("n_layers", 10**9, ValueError, "at most 1000"),
     ("bidirectional", 1, TypeError, "True or False"),
     ("dropout", 1.0, ValueError, "a number in [0, 1)"),
     ("dropout", -0.1, ValueError, "a number in [0, 1)"),
     ("forget_bias", np.inf, ValueError, "a number in"),
+    ("forget_bias", 1e300, ValueError, "a number in [-1e+30, 1e+30]"),
+    ("alpha", 10**400, ValueError, "a number in [0, inf)"),
     ("loss", "quartic", ValueError, "one of 'squared_error', 'absolute_error', 'huber'"),
     ("quantile", 0.0, ValueError, "a number in (0, 1)"),
     ("quantile", "median", TypeError, "a number in (0, 1)"),
@@ -244,9 +259,26 @@ def test_dropout_with_lbfgs():
     check_unharmed(model, lambda m: m.fit(good(), y), "dropout needs solver 'adam' or 'sgd'")
 
 
+@pytest.mark.parametrize(
+    ("y", "weights", "match"),
+    [
+        (steps[:4], None, r"inconsistent numbers of samples: \[6, 4\]"),
+        (steps[:, :3], None, "y must have one target .* sequence 0 has 5 steps, but 3 targets"),
+        (steps[:, :, 0], None, "y must have 3 dimensions, as in fit, got 2"),
+        (np.full_like(steps, np.nan), None, "y must be finite"),
+        (steps, np.ones(3), r"sample_weight.shape == \(3,\), expected \(6,\)"),
+        (steps, np.full(N, np.nan), "sample_weight contains NaN"),
+    ],
+)
+def test_bad_steps_to_score(y, weights, match):
+    model = regressor(max_iter=0).fit(good(), steps)
+    with pytest.raises(ValueError, match=match):
+        model.score(good(), y, sample_weight=weights)
+
+
 def test_early_stopping_with_one_sample():
     model = regressor().fit(good(), y).set_params(early_stopping=True)
-    match = "early_stopping needs at least 2 samples.*got 1"
+    match = "early_stopping must leave a sample to learn, .* out 1 of 1"
     check_unharmed(model, lambda m: m.fit(good((1, T, D)), y[:1]), match)
 
 

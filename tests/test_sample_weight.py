@@ -95,3 +95,13 @@ def test_a_copy_is_a_sample_of_its_own_among_batches(X):
     for shuffle in (False, True):
         model = make(LSTMRegressor, shuffle=shuffle, batch_size=5, max_iter=1).fit(X, y)
         assert model.t_ == 5  # 24 samples, not 12
+
+
+@pytest.mark.parametrize("batch_size", [4, 32])
+def test_the_scale_weighs_samples(X, batch_size):
+    y = X.sum(axis=(1, 2))
+    model = make(LSTMRegressor, batch_size=batch_size).fit(X, y, sample_weight=WEIGHTS)
+    mean = np.average(X.mean(axis=1), axis=0, weights=WEIGHTS)
+    np.testing.assert_allclose(model._x_mean, mean, rtol=1e-6)
+    spread = np.sqrt(np.average((y - np.average(y, weights=WEIGHTS)) ** 2, weights=WEIGHTS))
+    np.testing.assert_allclose(model._y_scale, spread, rtol=1e-6)

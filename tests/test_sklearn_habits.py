@@ -150,6 +150,18 @@ def test_lists_of_sequences_go_everywhere(kind, per_step, ragged):
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.parametrize("per_step", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
+def test_series_of_arrays_are_lists(kind, per_step, ragged):
+    y = targets(kind, ragged, per_step)
+    expected = make(kind).fit(ragged, y)
+    column, labels = pd.Series(ragged, index=range(7, 97)), pd.Series(list(y))
+    model = make(kind).fit(column, labels)
+    for a, b in zip(model.predict(column), expected.predict(ragged), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert model.score(column, labels) == expected.score(ragged, y)
+
+
 def test_cross_val_predict_of_lists(ragged):
     y = targets(LSTMRegressor, ragged)
     out = cross_val_predict(make(LSTMRegressor), ragged, y, cv=3)

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
+from numlstm.data.validation import as_random_state
+
 _PACKAGE = Path(__file__).resolve().parents[1]
 # First the place in an installed wheel, then the one beside an editable install.
 _PLACES = (_PACKAGE / "_data", _PACKAGE.parent / "datasets")
@@ -170,7 +172,7 @@ def make_sine(n_samples=12000, *, period=100, noise=0.0, random_state=None):
     n_samples = _check_count("n_samples", n_samples, 1)
     period = _check_real("period", period, zero=False)
     noise = _check_real("noise", noise, zero=True)
-    rng = _check_random_state(random_state)
+    rng = as_random_state(random_state)
     y = np.sin(2 * np.pi * np.arange(n_samples) / period)
     return y + rng.normal(scale=noise, size=n_samples) if noise else y
 
@@ -219,7 +221,7 @@ def make_adding_problem(n_samples=1000, n_timesteps=100, *, random_state=None):
     """
     n_samples = _check_count("n_samples", n_samples, 1)
     n_timesteps = _check_count("n_timesteps", n_timesteps, 2)
-    rng = _check_random_state(random_state)
+    rng = as_random_state(random_state)
     half = n_timesteps // 2
     X = np.zeros((n_samples, n_timesteps, 2))
     X[:, :, 0] = rng.uniform(size=(n_samples, n_timesteps))
@@ -286,15 +288,3 @@ def _check_real(name, value, *, zero):
         limit = "of at least 0" if zero else "above 0"
         raise ValueError(f"{name} is {value!r}; expected a finite number {limit}")
     return float(value)
-
-
-def _check_random_state(random_state):
-    from sklearn.utils import check_random_state
-
-    try:
-        return check_random_state(random_state)
-    except ValueError as error:
-        raise ValueError(
-            f"random_state is {random_state!r}; expected None, an integer from 0 to 2**32 - 1, "
-            "or a numpy.random.RandomState"
-        ) from error

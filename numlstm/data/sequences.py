@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from numlstm.data.validation import check_finite
+from numlstm.data.validation import as_numbers, check_finite
 
 
 class Sequences(NamedTuple):
@@ -61,14 +61,16 @@ def windows(series, width, stop):
 
 
 def plain(X):
-    """Return array-likes that are neither NumPy's nor pandas' as arrays, all else as it is."""
-    if isinstance(X, (list, tuple, np.ndarray)) or hasattr(X, "iloc"):
+    """Return array-likes as arrays; lists, and tables whose columns have names, as they are."""
+    table = hasattr(X, "columns") and np.ndim(X) == 2
+    if isinstance(X, (list, tuple, np.ndarray)) or table:
         return X
     return np.asarray(X) if hasattr(X, "__array__") else X
 
 
 def is_ragged(X):
     """Return whether X is a list, tuple or object array of sequences rather than one array."""
+    X = plain(X)
     if isinstance(X, np.ndarray):
         return X.dtype == object and X.ndim == 1 and X.size > 0 and np.ndim(X[0]) > 0
     if not isinstance(X, (list, tuple)) or not X:
@@ -93,11 +95,8 @@ def as_ragged(name, X, dtype, n_features=None):
     """
     parts = []
     for k, x in enumerate(X):
-        try:
-            with np.errstate(over="ignore"):  # infinity is found below
-                part = np.asarray(x, dtype)
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"{name}[{k}] must be an array of numbers: {error}") from error
+        with np.errstate(over="ignore"):  # infinity is found below
+            part = np.asarray(as_numbers(f"{name}[{k}]", x), dtype)
         part = part[:, None] if part.ndim == 1 else part
         if part.ndim != 2 or not part.size:
             raise ValueError(

@@ -2,8 +2,11 @@
 
 import csv
 import math
+import warnings
 
 import numpy as np
+
+from numlstm.data.validation import check_meant, kinds_of
 
 
 class ArrayIndex:
@@ -62,7 +65,8 @@ class PandasIndex:
 
         n = len(forecast)
         if isinstance(self.last, pd.Timestamp):
-            index = pd.date_range(self.last, periods=n + 1, freq=self.step)[1:]
+            unit = self.last.unit
+            index = pd.date_range(self.last, periods=n + 1, freq=self.step, unit=unit)[1:]
         elif isinstance(self.last, pd.Period):
             index = pd.period_range(self.last, periods=n + 1, freq=self.step)[1:]
         else:
@@ -123,7 +127,12 @@ def index_from(description):
     if not isinstance(last, wanted) or not isinstance(step, wanted):
         raise TypeError(f"an index of kind {kind!r} with {last!r} and {step!r} makes no sense")
     if kind == "Timestamp":
-        index.last, index.step = pd.Timestamp(last), pd.tseries.frequencies.to_offset(step)
+        with warnings.catch_warnings():  # pandas 2 warns of names that pandas 3 does not know
+            warnings.simplefilter("error", FutureWarning)
+            try:
+                index.last, index.step = pd.Timestamp(last), pd.tseries.frequencies.to_offset(step)
+            except FutureWarning as error:
+                raise ValueError(f"{step!r} is no frequency of dates: {error}") from None
         index.last = index.last.as_unit(description["unit"])
         if description["zone"]:
             index.last = index.last.tz_convert(description["zone"])
@@ -144,6 +153,20 @@ def _inferred_frequency(pd, index):
         return None
 
 
+def _is_pandas(values):
+    """Return whether something is of pandas, without importing it: only a caller who has can."""
+    return type(values).__module__.partition(".")[0] == "pandas"
+
+
+def check_same_index(y, X):
+    """Raise a ValueError if y and X are of pandas, and their rows do not belong together."""
+    if _is_pandas(y) and _is_pandas(X) and not y.index.equals(X.index):
+        raise ValueError(
+            f"X must have the index of y, {y.index[0]} to {y.index[-1]}, got {X.index[0]} to "
+            f"{X.index[-1]}; an array goes by position"
+        )
+
+
 def as_series(name, y):
     """Return a series as float64 (n, n_series), missing values as NaN, and its index.
 
@@ -152,8 +175,9 @@ def as_series(name, y):
     TypeError, ValueError
         For other than one or two dimensions, an empty series, infinity, an irregular index.
     """
-    # A class test without importing pandas: only a caller who has it can hand one in.
-    is_pandas = type(y).__module__.partition(".")[0] == "pandas"
+    check_meant(name, y)
+    if "c" in kinds_of(y):
+        raise ValueError(f"{name} must be real, got complex numbers")
     try:
         # One memory layout, whatever came: it decides the order of sums, so the last bits.
         values = np.asarray(y, np.float64, order="C")
@@ -166,7 +190,7 @@ def as_series(name, y):
     if np.isinf(values).any():
         where = tuple(int(k) for k in np.argwhere(np.isinf(values))[0])
         raise ValueError(f"{name} must be finite or missing (NaN), got infinity at index {where}")
-    index = PandasIndex(name, y) if is_pandas else ArrayIndex()
+    index = PandasIndex(name, y) if _is_pandas(y) else ArrayIndex()
     return values.reshape(len(values), -1), index
 
 

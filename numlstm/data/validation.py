@@ -36,10 +36,56 @@ def check_number(name, value, low, high=np.inf, *, above=False, below=False):
     )
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} must be {wanted}, got {value!r}")
-    fits = (value > low if above else value >= low) and (value < high if below else value <= high)
-    if not fits or not np.isfinite(value):
+    try:
+        number = float(value)
+    except OverflowError:  # of an integer
+        number = np.inf
+    fits = (number > low if above else number >= low) and (
+        number < high if below else number <= high
+    )
+    if not fits or not np.isfinite(number):
         raise ValueError(f"{name} must be {wanted}, got {value!r}")
-    return float(value)
+    return number
+
+
+LARGEST_SIZE, LARGEST_DEPTH, LARGEST_COUNT = 10**6, 1000, 2**31 - 1
+
+
+def check_size(name, value, largest=LARGEST_SIZE):
+    """Return an integer from 1 to the largest: beyond, arrays have sizes that fit no 64 bits.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Naming the argument, the value and what was expected.
+    """
+    if check_integer(name, value, 1) > largest:
+        raise ValueError(f"{name} must be at most {largest}, got {value!r}")
+    return int(value)
+
+
+def check_forget_bias(value):
+    """Return the initial bias of the forget gates; float32 can hold it and what is added to it."""
+    return check_number("forget_bias", value, -1e30, 1e30)
+
+
+def as_random_state(random_state):
+    """Return a RandomState for None, a seed or a RandomState.
+
+    Raises
+    ------
+    ValueError
+        For anything else.
+    """
+    from sklearn.utils import check_random_state
+
+    try:
+        return check_random_state(random_state)
+    except ValueError:
+        raise ValueError(
+            "random_state must be None, an integer from 0 to 2**32 - 1 or a RandomState, got "
+            f"{random_state!r}"
+        ) from None
 
 
 def check_choice(name, value, choices):
@@ -117,6 +163,42 @@ def _check_numbers(name, array):
         raise ValueError(f"{name} must be an array of numbers: got {odd!r}")
 
 
+def check_unmasked(name, values):
+    """Raise a ValueError for masked values: NumPy's conversions lose the mask."""
+    if np.ma.is_masked(values):
+        raise ValueError(f"{name} must have no masked values, got {np.ma.count_masked(values)}")
+
+
+def kinds_of(values):
+    """Return the kinds of dtypes that an array has, or the columns of a table: a set of letters."""
+    dtypes = getattr(values, "dtypes", getattr(values, "dtype", None))
+    return {getattr(dtype, "kind", "") for dtype in np.ravel(np.array(dtypes, object))}
+
+
+def check_meant(name, values):
+    """Raise a ValueError for masked values, dates and durations: NumPy makes numbers of them."""
+    check_unmasked(name, values)
+    if kinds_of(values) & {"m", "M"}:
+        raise ValueError(f"{name} must be an array of numbers, got dates or durations")
+
+
+def as_numbers(name, values):
+    """Return an array of real numbers.
+
+    Raises
+    ------
+    ValueError
+        For values that are not numbers, ragged lists.
+    """
+    check_meant(name, values)
+    try:
+        array = np.asarray(values)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} must be an array of numbers: {error}") from error
+    _check_numbers(name, array)
+    return array
+
+
 def as_floats(name, values, dtype, ndim):
     """Return a finite C-contiguous array of the dtype and number of dimensions.
 
@@ -125,11 +207,7 @@ def as_floats(name, values, dtype, ndim):
     ValueError
         For values that are not numbers, ragged lists, other dimensions, NaN, infinity.
     """
-    try:
-        array = np.asarray(values)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} must be an array of numbers: {error}") from error
-    _check_numbers(name, array)
+    array = as_numbers(name, values)
     with np.errstate(over="ignore"):  # infinity is found below
         array = np.ascontiguousarray(array, dtype) if array.ndim else array
     if not array.flags.writeable:

@@ -5,19 +5,22 @@ from contextlib import contextmanager
 
 import numpy as np
 from sklearn.base import BaseEstimator
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from numlstm.data.sequences import as_ragged, from_array, is_ragged, plain
 from numlstm.data.validation import (
     LARGEST,
+    LARGEST_DEPTH,
     as_floats,
     as_scaled,
     check_bool,
     check_choice,
     check_dtype,
+    check_forget_bias,
     check_integer,
+    check_meant,
     check_number,
+    check_size,
 )
 from numlstm.estimators.sequence_saving import SequenceSaveMixin
 from numlstm.kernels._threads import thread_limit
@@ -65,11 +68,11 @@ class SequenceEstimator(SequenceSaveMixin, BaseEstimator):
     _losses = tuple(REGRESSION_LOSSES)
 
     def _check_parameters(self):
-        check_integer("hidden_size", self.hidden_size, 1)
-        check_integer("n_layers", self.n_layers, 1)
+        check_size("hidden_size", self.hidden_size)
+        check_size("n_layers", self.n_layers, LARGEST_DEPTH)
         check_bool("bidirectional", self.bidirectional)
         check_number("dropout", self.dropout, 0, 1, below=True)
-        check_number("forget_bias", self.forget_bias, -1e30, 1e30)  # float32 holds that
+        check_forget_bias(self.forget_bias)
         check_choice("loss", self.loss, self._losses)
         check_choice("solver", self.solver, SOLVERS)
         check_number("learning_rate_init", self.learning_rate_init, 0, above=True)
@@ -150,6 +153,7 @@ class SequenceEstimator(SequenceSaveMixin, BaseEstimator):
 
     def _check_2d(self, X, reset):
         """Return X by scikit-learn's own check, which also sees to the names of features."""
+        check_meant("X", X)
         options = {"dtype": self._dtype, "order": "C"}
         try:
             with np.errstate(over="ignore", invalid="ignore"):  # the check says what is too large
@@ -161,6 +165,14 @@ class SequenceEstimator(SequenceSaveMixin, BaseEstimator):
             if not words.startswith(("could not convert", "float() argument", "setting an array")):
                 raise
             raise type(error)(f"X must be an array of numbers: {error}") from error
+
+    def _check_columns(self, X, reset):
+        """Learn, or compare, number and names of the columns of a table, or of none."""
+        if reset:
+            self.n_features_in_ = 0
+            vars(self).pop("feature_names_in_", None)
+        if X is not None:
+            validate_data(self, X, reset=reset, skip_check_array=True)
 
     @property
     def _input_size(self):
@@ -188,9 +200,9 @@ class SequenceEstimator(SequenceSaveMixin, BaseEstimator):
             values = (sequences.values - self._x_mean) / self._x_scale
         return sequences._replace(values=as_scaled("X", values, self._dtype))
 
-    def _build(self, n_outputs, per_step, rng):
-        """Make a network with fresh parameters, or keep the last one for a warm start."""
-        geometry = {
+    def _geometry(self, n_outputs, per_step):
+        """Return the arguments of `SequenceNetwork` that the parameters ask for."""
+        return {
             "input_size": self._input_size,
             "hidden_size": int(self.hidden_size),
             "n_outputs": n_outputs,
@@ -200,13 +212,19 @@ class SequenceEstimator(SequenceSaveMixin, BaseEstimator):
             "dropout": float(self.dropout),
             "dtype": str(np.dtype(self.dtype)),
         }
+
+    def _check_geometry(self, what, n_outputs, per_step):
+        """Raise a ValueError unless the fitted network is the one that the parameters ask for."""
+        before, now = self._network.geometry, self._geometry(n_outputs, per_step)
+        if before != now:
+            raise ValueError(f"{what} needs the geometry of the previous fit, {before}, got {now}")
+
+    def _build(self, n_outputs, per_step, rng):
+        """Make a network with fresh parameters, or keep the last one for a warm start."""
         if self.warm_start and hasattr(self, "_network"):
-            if self._network.geometry != geometry:
-                raise ValueError(
-                    "warm_start needs the geometry of the previous fit, "
-                    f"{self._network.geometry}, got {geometry}"
-                )
+            self._check_geometry("warm_start", n_outputs, per_step)
             return copy.deepcopy(self._network)
+        geometry = self._geometry(n_outputs, per_step)
         network = SequenceNetwork(
             geometry["input_size"], geometry["hidden_size"], n_outputs,
             n_layers=geometry["n_layers"], bidirectional=geometry["bidirectional"],
@@ -246,7 +264,10 @@ class SequenceEstimator(SequenceSaveMixin, BaseEstimator):
         n = len(problem.sequences.lengths)
         n_held = max(1, round(n * self.validation_fraction))
         if n_held >= n:
-            raise ValueError(f"early_stopping needs at least 2 samples to hold one out, got {n}")
+            raise ValueError(
+                f"early_stopping must leave a sample to learn, but validation_fraction holds out "
+                f"{n_held} of {n}"
+            )
         shuffled = rng.permutation(n)
         rest, held = np.sort(shuffled[n_held:]), np.sort(shuffled[:n_held])
         return problem.subset(problem.order[rest]), problem.subset(problem.order[held])
@@ -271,12 +292,3 @@ class SequenceEstimator(SequenceSaveMixin, BaseEstimator):
             x = as_scaled("x", (x - self._x_mean) / self._x_scale, self._dtype)
         with thread_limit(self.n_threads):
             return self._network.step(x, state)
-
-    def _rng(self):
-        try:
-            return check_random_state(self.random_state)
-        except ValueError as error:
-            raise ValueError(
-                "random_state must be None, an integer from 0 to 2**32 - 1 or a RandomState, got "
-                f"{self.random_state!r}"
-            ) from error

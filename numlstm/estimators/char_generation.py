@@ -6,10 +6,15 @@ book/09_characters.md derives temperature and bits per character; book/10_memory
 import math
 
 import numpy as np
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from numlstm.data.validation import check_integer, check_number
+from numlstm.data.validation import (
+    LARGEST_COUNT,
+    as_random_state,
+    check_integer,
+    check_number,
+    check_size,
+)
 from numlstm.data.vocabulary import check_text
 from numlstm.kernels._threads import thread_limit
 
@@ -47,21 +52,23 @@ class CharGenerationMixin:
         check_text("prompt", prompt)
         model, network = self._running_model(), self._network
         tokens = self._vocabulary.encode("prompt", prompt)
-        rng = check_random_state(self.random_state if random_state is None else random_state)
+        rng = as_random_state(self.random_state if random_state is None else random_state)
         scratch = network.scratch(n_samples)
         phase = 0
         if len(tokens):
             phase, _ = self._read(model, scratch, np.tile(tokens, (n_samples, 1)))
 
-        how = temperature, top_k, top_p
+        how = temperature, min(top_k, network.n_tokens), top_p
 
         def draw(n):
             nonlocal phase
-            uniforms, parts = rng.random_sample((n, n_samples)), []
+            parts = []
             with thread_limit(self.n_threads):
                 for start in range(0, n, PART):
-                    part = np.ascontiguousarray(uniforms[start : start + PART].T)
-                    phase, out = network.write(model, scratch, phase, how, part)
+                    uniforms = rng.random_sample((min(PART, n - start), n_samples)).T
+                    phase, out = network.write(
+                        model, scratch, phase, how, np.ascontiguousarray(uniforms)
+                    )
                     parts.append(out)
             return np.concatenate(parts, axis=1) if parts else np.empty((n_samples, 0), np.int32)
 
@@ -106,8 +113,8 @@ class CharGenerationMixin:
         NotFittedError, TypeError, ValueError
             For arguments that make no sense, or a character of the prompt not in the vocabulary.
         """
-        n_chars = check_integer("n_chars", n_chars, 0)
-        count = 1 if n_samples is None else check_integer("n_samples", n_samples, 1)
+        n_chars = check_integer("n_chars", n_chars, 0, LARGEST_COUNT)
+        count = 1 if n_samples is None else check_size("n_samples", n_samples, LARGEST_COUNT)
         draw = self._sampler(prompt, temperature, top_k, top_p, count, random_state)
         texts = [self._vocabulary.decode(row) for row in draw(n_chars)]
         return texts[0] if n_samples is None else texts
@@ -139,7 +146,7 @@ class CharGenerationMixin:
             At once, not at the first character.
         """
         if n_chars is not None:
-            n_chars = check_integer("n_chars", n_chars, 0)
+            n_chars = check_integer("n_chars", n_chars, 0, LARGEST_COUNT)
         draw = self._sampler(prompt, temperature, top_k, top_p, 1, random_state)
         return self._characters(draw, n_chars)
 

@@ -8,15 +8,18 @@ import os
 
 import numpy as np
 from sklearn.base import BaseEstimator
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from numlstm.data.validation import (
+    LARGEST_DEPTH,
+    as_random_state,
     check_bool,
     check_choice,
     check_dtype,
+    check_forget_bias,
     check_integer,
     check_number,
+    check_size,
 )
 from numlstm.data.vocabulary import Vocabulary, check_text
 from numlstm.estimators.char_generation import CharGenerationMixin
@@ -159,13 +162,15 @@ class CharLSTM(CharGenerationMixin, CharSaveMixin, BaseEstimator):
         self.verbose = verbose
 
     def _check_parameters(self):
-        for name in ("hidden_size", "n_layers", "seq_length", "batch_size", "n_iter_no_change"):
+        check_size("hidden_size", self.hidden_size)
+        check_size("n_layers", self.n_layers, LARGEST_DEPTH)
+        for name in ("seq_length", "batch_size", "n_iter_no_change"):
             check_integer(name, getattr(self, name), 1)
         if self.embedding_size is not None:
-            check_integer("embedding_size", self.embedding_size, 1)
+            check_size("embedding_size", self.embedding_size)
         check_integer("max_iter", self.max_iter, 0)
         check_number("dropout", self.dropout, 0, 1, below=True)
-        check_number("forget_bias", self.forget_bias, -1e30, 1e30)  # float32 holds that
+        check_forget_bias(self.forget_bias)
         check_choice("solver", self.solver, ("adam", "sgd"))
         check_choice("learning_rate", self.learning_rate, SCHEDULES)
         check_number("learning_rate_init", self.learning_rate_init, 0, above=True)
@@ -181,16 +186,7 @@ class CharLSTM(CharGenerationMixin, CharSaveMixin, BaseEstimator):
         check_dtype(self.dtype)
         if not isinstance(self.verbose, (bool, np.bool_)):
             check_integer("verbose", self.verbose, 0)
-        self._new_rng()
-
-    def _new_rng(self):
-        try:
-            return check_random_state(self.random_state)
-        except ValueError:
-            raise ValueError(
-                "random_state must be None, an integer from 0 to 2**32 - 1 or a RandomState, got "
-                f"{self.random_state!r}"
-            ) from None
+        as_random_state(self.random_state)
 
     def fit(self, text, validation_text=None, *, checkpoint=None, checkpoint_steps=100):
         """Learn a text.
@@ -224,7 +220,7 @@ class CharLSTM(CharGenerationMixin, CharSaveMixin, BaseEstimator):
         vocabulary = Vocabulary.of(text)
         tokens = vocabulary.encode("text", text)
         tokens, held = self._held_out(tokens, validation_text, vocabulary)
-        rng = self._new_rng()
+        rng = as_random_state(self.random_state)
         network = self._new_network(vocabulary, rng)
         trainer = self._trainer(network, tokens, self.max_iter, rng)
         if checkpoint is not None:
@@ -263,7 +259,9 @@ class CharLSTM(CharGenerationMixin, CharSaveMixin, BaseEstimator):
         vocabulary = Vocabulary.of(text) if first else self._vocabulary
         tokens = vocabulary.encode("text", text)
         # Copies: should a call fail, what was fitted is whole.
-        rng = copy.deepcopy(getattr(self, "_rng", None)) or self._new_rng()
+        rng = copy.deepcopy(getattr(self, "_rng", None)) or as_random_state(self.random_state)
+        if not first:
+            self._check_geometry("partial_fit", vocabulary)
         network = self._new_network(vocabulary, rng) if first else copy.deepcopy(self._network)
         trainer = self._trainer(network, tokens, 1, rng)
         previous = getattr(self, "_optimizer", None)
@@ -293,18 +291,19 @@ class CharLSTM(CharGenerationMixin, CharSaveMixin, BaseEstimator):
             )
         return tokens[:-n], tokens[-n:]
 
+    def _check_geometry(self, what, vocabulary):
+        """Raise a ValueError unless the fitted network is the one that the parameters ask for."""
+        before, now = self._network.geometry, self._geometry(vocabulary)
+        if before != now:
+            raise ValueError(f"{what} needs the geometry of the previous fit, {before}, got {now}")
+
     def _new_network(self, vocabulary, rng):
-        geometry = self._geometry(vocabulary)
         if self.warm_start and hasattr(self, "_network"):
             if self._vocabulary.characters != vocabulary.characters:
                 raise ValueError("warm_start needs a text with the vocabulary of the previous fit")
-            if self._network.geometry != geometry:
-                raise ValueError(
-                    "warm_start needs the geometry of the previous fit, "
-                    f"{self._network.geometry}, got {geometry}"
-                )
+            self._check_geometry("warm_start", vocabulary)
             return copy.deepcopy(self._network)
-        network = CharNetwork(**geometry)
+        network = CharNetwork(**self._geometry(vocabulary))
         network.initialise(float(self.forget_bias), rng)
         return network
 

@@ -5,13 +5,14 @@ from scipy.special import log_softmax, softmax
 from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted, column_or_1d
+from sklearn.utils.validation import check_is_fitted
 
 from numlstm.data.sequences import Sequences, is_ragged
 from numlstm.estimators.class_saving import ClassSaveMixin
 from numlstm.estimators.labels import (
     check_class_weight,
     number_of,
+    read_classes,
     read_labels,
     weights_of,
 )
@@ -191,7 +192,7 @@ class LSTMClassifier(ClassifierMixin, ClassSaveMixin, SequencePredictor):
                 "class_weight 'balanced' needs all labels at once: give partial_fit a dict"
             )
         if classes is not None:
-            classes = np.unique(column_or_1d(classes))
+            classes = read_classes(classes)
         if hasattr(self, "_network"):
             if classes is not None and not np.array_equal(classes, self.classes_):
                 raise ValueError(
@@ -204,8 +205,8 @@ class LSTMClassifier(ClassifierMixin, ClassSaveMixin, SequencePredictor):
             del self._expected
             return self
 
-    def _read_y(self, y, sequences):
-        return read_labels(y, sequences.lengths)
+    def _read_y(self, y, lengths):
+        return read_labels(y, lengths)
 
     def _learn_targets(self, targets, weights):
         """Learn which classes there are, and their weights in the loss."""
@@ -341,11 +342,8 @@ class LSTMClassifier(ClassifierMixin, ClassSaveMixin, SequencePredictor):
         predicted = self.predict(X)
         if self._y_ndim == 1:
             return accuracy_score(y, predicted, sample_weight=sample_weight)
-        lengths = [len(part) for part in predicted]
-        if sample_weight is not None:
-            sample_weight = np.repeat(sample_weight, lengths)
-        true = np.concatenate([np.asarray(part).reshape(-1) for part in y])
-        return accuracy_score(true, np.concatenate(list(predicted)), sample_weight=sample_weight)
+        y, predicted, weights = self._by_step(y, predicted, sample_weight)
+        return accuracy_score(y[:, 0], predicted, sample_weight=weights)
 
     def predict_step(self, x, state=None):
         """Predict from one more time step of each sequence, for streams.

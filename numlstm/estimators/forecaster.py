@@ -5,8 +5,15 @@ from sklearn.metrics import mean_pinball_loss, r2_score
 from sklearn.utils.validation import check_is_fitted
 
 from numlstm.data.sequences import from_array
-from numlstm.data.series import as_series, usual_spread, window_scales
-from numlstm.data.validation import as_floats, as_scaled, check_choice, check_integer
+from numlstm.data.series import as_series, check_same_index, usual_spread, window_scales
+from numlstm.data.validation import (
+    LARGEST_COUNT,
+    as_floats,
+    as_random_state,
+    as_scaled,
+    check_choice,
+    check_size,
+)
 from numlstm.estimators.base import SequenceEstimator, scale_of
 from numlstm.estimators.forecast_saving import ForecastSaveMixin
 from numlstm.kernels._threads import thread_limit
@@ -155,7 +162,7 @@ class LSTMForecaster(ForecastSaveMixin, SequenceEstimator):
             The series, oldest value first. A pandas Series or DataFrame needs an index that can be
             carried on: dates or periods of one frequency, or numbers of one step.
         X : array or DataFrame, (n, n_features), optional
-            Other quantities that are known for the future too, such as a calendar.
+            Other quantities known for the future too, such as a calendar; with the index of y.
 
         Returns
         -------
@@ -177,17 +184,17 @@ class LSTMForecaster(ForecastSaveMixin, SequenceEstimator):
         self._window_scales = bool(self.standardize)
         series, index = as_series("y", y)
         exogenous = self._check_exogenous(X, len(series), "y")
+        check_same_index(y, X)
         span = self._window + self._ahead
         if len(series) < span:
             raise ValueError(
                 f"y must have at least window + horizon = {span} values, got {len(series)}"
             )
-        self.n_outputs_, self._y_ndim = series.shape[1], np.ndim(y)
-        self.n_features_in_ = 0 if exogenous is None else exogenous.shape[1]
-        self._univariate = False
+        self.n_outputs_, self._y_ndim, self._univariate = series.shape[1], np.ndim(y), False
+        self._check_columns(X, reset=True)
         self._scale_series(series, exogenous)
         windows, targets = self._training_windows(series, exogenous)
-        rng = self._rng()
+        rng = as_random_state(self.random_state)
         network = self._build(targets.shape[1], False, rng)
         network.quantile = float(self.quantile)
         problem = Problem(from_array(windows), targets, np.ones(len(targets)))
@@ -201,8 +208,8 @@ class LSTMForecaster(ForecastSaveMixin, SequenceEstimator):
 
     def _check_parameters(self):
         super()._check_parameters()
-        check_integer("window", self.window, 1)
-        check_integer("horizon", self.horizon, 1)
+        check_size("window", self.window, LARGEST_COUNT)
+        check_size("horizon", self.horizon, LARGEST_COUNT)
         check_choice("strategy", self.strategy, STRATEGIES)
 
     @property
@@ -263,7 +270,10 @@ class LSTMForecaster(ForecastSaveMixin, SequenceEstimator):
         n = len(problem.targets)
         n_held = max(1, round(n * self.validation_fraction))
         if n_held >= n:
-            raise ValueError(f"early_stopping needs at least 2 windows to hold one out, got {n}")
+            raise ValueError(
+                f"early_stopping must leave a window to learn, but validation_fraction holds out "
+                f"{n_held} of {n}"
+            )
         rows = np.arange(n)
         return problem.subset(rows[:-n_held]), problem.subset(rows[-n_held:])
 
@@ -300,7 +310,7 @@ class LSTMForecaster(ForecastSaveMixin, SequenceEstimator):
         ------
         NotFittedError, TypeError, ValueError
         """
-        n = check_integer("horizon", self.horizon if horizon is None else horizon, 1)
+        n = check_size("horizon", self.horizon if horizon is None else horizon, LARGEST_COUNT)
         exogenous = self._check_future(X, n)
         forecast = self._forecast(n, exogenous)
         return self._index.carry_on(forecast[:, 0] if self._y_ndim == 1 else forecast)
@@ -322,7 +332,7 @@ class LSTMForecaster(ForecastSaveMixin, SequenceEstimator):
         ------
         NotFittedError, TypeError, ValueError
         """
-        exogenous = self._check_future(X, int(self.horizon))
+        exogenous = self._check_future(X, check_size("horizon", self.horizon, LARGEST_COUNT))
         with thread_limit(self.n_threads):
             return self.lstm_.trace(self._inputs(self._history, exogenous, 0)[0])
 
@@ -335,10 +345,7 @@ class LSTMForecaster(ForecastSaveMixin, SequenceEstimator):
                 f"fit had {'none' if X is not None else 'one'}"
             )
         exogenous = self._check_exogenous(X, n, "steps to forecast")
-        if exogenous is not None and exogenous.shape[1] != self.n_features_in_:
-            raise ValueError(
-                f"X must have {self.n_features_in_} features, got {exogenous.shape[1]}"
-            )
+        self._check_columns(X, reset=False)
         if np.isnan(self._history).any():
             raise ValueError(
                 f"the last window = {self._window} values of the series must be there to forecast, "

@@ -1,5 +1,6 @@
 """Labels of classes, as they are given and as the network counts them; weights of classes."""
 
+import numbers
 import warnings
 
 import numpy as np
@@ -9,6 +10,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import assert_all_finite
 
 from numlstm.data.sequences import Sequences, is_ragged
+from numlstm.data.validation import check_unmasked
 
 
 def read_labels(y, lengths):
@@ -20,11 +22,13 @@ def read_labels(y, lengths):
         For other dimensions, numbers that are not classes, NaN, other lengths than those of X.
     """
     if is_ragged(y) and np.ndim(y[0]) > 0:
-        parts = [np.asarray(part).reshape(-1) for part in y]
+        parts = [_as_labels("y", part).reshape(-1) for part in y]
         found = np.array([len(part) for part in parts])
+        if len({part.dtype.kind in "US" for part in parts}) > 1:  # NumPy would make all strings
+            parts = [part.astype(object) for part in parts]
         labels = np.concatenate(parts)
     else:
-        array = np.asarray(y)
+        array = _as_labels("y", y)
         if array.ndim == 2 and array.shape[1] == 1:
             warnings.warn(
                 "A column-vector y was passed when a 1d array was expected",
@@ -39,6 +43,7 @@ def read_labels(y, lengths):
             )
         labels = array.reshape(-1)
         found = None if array.ndim == 1 else np.full(len(array), array.shape[1])
+    _check_objects("y", labels)
     assert_all_finite(labels, input_name="y")
     check_classification_targets(labels)
     if found is None:
@@ -50,6 +55,54 @@ def read_labels(y, lengths):
             f"steps, but {found[k]} labels"
         )
     return Sequences(labels[:, None], np.cumsum(lengths) - lengths, lengths), 2
+
+
+def read_classes(classes):
+    """Return distinct labels, sorted, (n_classes,).
+
+    Raises
+    ------
+    ValueError
+        For other dimensions, none, missing ones, or labels of several kinds.
+    """
+    array = _as_labels("classes", classes)
+    if array.ndim != 1 or not array.size:
+        raise ValueError(f"classes must have shape (n_classes,), not 0, got {array.shape}")
+    _check_objects("classes", array)
+    assert_all_finite(array, input_name="classes")
+    return np.unique(array)
+
+
+def _as_labels(name, labels):
+    """Return labels as an array; where a list mixes strings and other things, of objects."""
+    check_unmasked(name, labels)
+    array = np.asarray(labels)
+    if array.dtype.kind not in "US" or isinstance(labels, np.ndarray):
+        return array
+    given = np.asarray(labels, object)
+    return array if all(isinstance(v, (str, bytes)) for v in given.flat) else given
+
+
+def _check_objects(name, labels):
+    """Raise a ValueError where objects are no labels, or cannot be sorted."""
+    if labels.dtype.kind != "O":
+        return
+    values = labels.tolist()
+    for k, value in enumerate(values):
+        if _is_missing(value):
+            raise ValueError(f"{name} must hold labels, but at index {k} one is missing: {value!r}")
+    try:
+        np.unique(labels)
+    except TypeError:
+        kinds = ", ".join(sorted({type(value).__name__ for value in values}))
+        raise ValueError(f"{name} must hold labels of one kind, got {kinds}") from None
+
+
+def _is_missing(value):
+    try:
+        return value is None or bool(value != value)
+    except (TypeError, ValueError):  # of pandas.NA nobody knows, and an array is no label
+        return True
 
 
 def number_of(labels, classes):
@@ -102,5 +155,5 @@ def check_class_weight(class_weight):
     if not isinstance(class_weight, dict):
         raise ValueError(f"class_weight must be {wanted}, got {class_weight!r}")
     for weight in class_weight.values():
-        if not isinstance(weight, (int, float, np.number)) or not 0 <= weight < np.inf:
+        if not isinstance(weight, numbers.Real) or not 0 <= weight < np.inf:
             raise ValueError(f"class_weight must be {wanted}, got {class_weight!r}")

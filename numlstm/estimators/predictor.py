@@ -7,6 +7,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_sample_weight, check_consistent_length
 
 from numlstm.data.sequences import Sequences, plain
+from numlstm.data.validation import LARGEST, as_random_state
 from numlstm.estimators.base import SequenceEstimator
 from numlstm.estimators.insight import InsightMixin
 from numlstm.training.checkpoint import load_optimizer, optimizer_state
@@ -28,7 +29,7 @@ class SequencePredictor(InsightMixin, SequenceEstimator):
         problem = self._problem(X, y, sample_weight, reset=True)
         given = self._given_validation(X_val, y_val, sample_weight_val)
         problem = self._merged(problem)
-        rng = self._rng()
+        rng = as_random_state(self.random_state)
         network = self._build(self.n_outputs_, problem.per_step, rng)
         self._learn_scales(problem)
         problem, held = self._scaled_problem(problem), given and self._scaled_problem(given)
@@ -76,12 +77,13 @@ class SequencePredictor(InsightMixin, SequenceEstimator):
         first = not hasattr(self, "_network")
         problem = self._problem(X, y, sample_weight, reset=first)
         problem = self._merged(problem)
-        rng = copy.deepcopy(getattr(self, "_generator", None)) or self._rng()
+        rng = copy.deepcopy(getattr(self, "_generator", None)) or as_random_state(self.random_state)
         if first:
             network, optimizer = self._build(self.n_outputs_, problem.per_step, rng), None
             self._learn_scales(problem)
             before, steps = [], 0
         else:
+            self._check_geometry("partial_fit", self.n_outputs_, problem.per_step)
             network, optimizer = self._copied()
             before, steps = self.loss_curve_, self.t_
         if optimizer is None:
@@ -111,14 +113,12 @@ class SequencePredictor(InsightMixin, SequenceEstimator):
             )
         y = plain(y)
         sequences = self._check_X(X, reset)
-        n = len(sequences.lengths)
         check_consistent_length(sequences.lengths, y)
-        targets, y_ndim = self._read_y(y, sequences)
+        targets, y_ndim = self._read_y(y, sequences.lengths)
         weights = _check_sample_weight(
             sample_weight, sequences.lengths, dtype=np.float64, ensure_non_negative=True
         )
-        if weights.sum() == 0:
-            raise ValueError(f"sample_weight must have a positive sum, got {n} zeros")
+        check_sizes(weights)
         if reset:
             self._y_ndim = y_ndim
             self._learn_targets(targets, weights)
@@ -126,6 +126,19 @@ class SequencePredictor(InsightMixin, SequenceEstimator):
             raise ValueError(f"y must have {self._y_ndim} dimensions, as before, got {y_ndim}")
         problem = Problem(sequences, self._numbers(targets), weights)
         return problem if weights.all() else problem.subset(np.flatnonzero(weights))
+
+    def _by_step(self, y, predicted, sample_weight):
+        """Return targets (n_rows, K), predictions and weights of every step, to score them."""
+        lengths = np.array([len(part) for part in predicted])
+        y = plain(y)
+        check_consistent_length(lengths, y)
+        targets, y_ndim = self._read_y(y, lengths)
+        if y_ndim != self._y_ndim:
+            raise ValueError(f"y must have {self._y_ndim} dimensions, as in fit, got {y_ndim}")
+        if sample_weight is not None:
+            sample_weight = _check_sample_weight(sample_weight, lengths, dtype=np.float64)
+            sample_weight = np.repeat(sample_weight, lengths)
+        return targets.values, np.concatenate(list(predicted)), sample_weight
 
     def _merged(self, problem):
         """Merge copies of a sample where each step sees all samples, so that the sum is the same.
@@ -176,6 +189,20 @@ class SequencePredictor(InsightMixin, SequenceEstimator):
         super().__setstate__(state)
         if state.get("_optimizer") is not None:
             self._optimizer = load_optimizer(state["_optimizer"], self._network)
+
+
+def check_sizes(weights):
+    """Raise a ValueError for sample weights whose sum, or one over it, is 0 or infinite."""
+    positive = weights[weights > 0]
+    if not positive.size:
+        raise ValueError(f"sample_weight must have a positive sum, got {len(weights)} zeros")
+    with np.errstate(over="ignore"):
+        low, total = positive.min(), positive.sum()
+    if low < 1 / LARGEST or total > LARGEST:
+        raise ValueError(
+            f"sample_weight must be 0 or at least {1 / LARGEST:.0e}, with a sum of at most "
+            f"{LARGEST:.0e}, got {low} and {total}"
+        )
 
 
 def by_row(problem):

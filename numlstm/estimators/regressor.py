@@ -3,12 +3,12 @@
 import numpy as np
 from sklearn.base import RegressorMixin
 from sklearn.metrics import d2_pinball_score, r2_score
-from sklearn.utils.validation import column_or_1d
 
-from numlstm.data.sequences import Sequences, as_ragged, is_ragged
-from numlstm.data.validation import as_floats, as_scaled
+from numlstm.data.sequences import Sequences, is_ragged
+from numlstm.data.validation import as_scaled
 from numlstm.estimators.base import scale_of
 from numlstm.estimators.predictor import SequencePredictor, by_row
+from numlstm.estimators.targets import read_targets
 from numlstm.nn.memory import Workspace
 from numlstm.training.problem import predict
 
@@ -186,29 +186,8 @@ class LSTMRegressor(RegressorMixin, SequencePredictor):
         with self._all_or_nothing():
             return self._fit(X, y, sample_weight, X_val, y_val, sample_weight_val)
 
-    def _read_y(self, y, sequences):
-        """Return targets (n, K), or `Sequences` of them, one for each step; and y's dimensions."""
-        dtype = np.dtype("float64")
-        if is_ragged(y) and is_ragged(y[0]) is False and np.ndim(y[0]) > 0:
-            targets = as_ragged("y", y, dtype)
-        elif np.ndim(y) == 3:
-            array = as_floats("y", y, dtype, 3)
-            targets = as_ragged("y", list(array), dtype)
-        else:
-            if np.ndim(y) > 3 or 0 in np.shape(y):
-                raise ValueError(
-                    "y must have shape (n_samples,), (n_samples, n_outputs) or (n_samples, "
-                    f"n_timesteps, n_outputs), none of them 0, got {np.shape(y)}"
-                )
-            array = as_floats("y", y, dtype, np.ndim(y))
-            return array.reshape(len(array), -1), array.ndim
-        if not np.array_equal(targets.lengths, sequences.lengths):
-            k = int(np.flatnonzero(targets.lengths != sequences.lengths)[0])
-            raise ValueError(
-                f"y must have one target for each time step of X: sequence {k} has "
-                f"{sequences.lengths[k]} steps, but {targets.lengths[k]} targets"
-            )
-        return targets, 3
+    def _read_y(self, y, lengths):
+        return read_targets(y, lengths)
 
     def _learn_targets(self, targets, weights):
         """Learn how many outputs there are."""
@@ -304,15 +283,8 @@ class LSTMRegressor(RegressorMixin, SequencePredictor):
         predicted = self.predict(X)
         if self._y_ndim < 3:
             return r2_score(y, predicted, sample_weight=sample_weight)
-        lengths = [len(p) for p in predicted]
-        rows = [
-            np.asarray(part, np.float64).reshape(n, -1) for part, n in zip(y, lengths, strict=True)
-        ]
-        if sample_weight is not None:
-            sample_weight = np.repeat(column_or_1d(sample_weight), lengths)
-        return r2_score(
-            np.concatenate(rows), np.concatenate(list(predicted)), sample_weight=sample_weight
-        )
+        y, predicted, weights = self._by_step(y, predicted, sample_weight)
+        return r2_score(y, predicted, sample_weight=weights)
 
     def predict_step(self, x, state=None):
         """Predict from one more time step of each sequence, for streams.

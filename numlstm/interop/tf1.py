@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from numlstm.data.validation import check_forget_bias
 from numlstm.interop._files import is_path, refusing
 from numlstm.interop._variants import refuse_variant
 from numlstm.interop.npz_file import NpzArrays
@@ -60,6 +61,7 @@ def from_tf1(layers, forget_bias=1.0, dtype=None, bidirectional=False, scope=Non
         names = reader.get_variable_to_shape_map()
         np.savez("model.npz", **{name: reader.get_tensor(name) for name in names})
     """
+    forget_bias = check_forget_bias(forget_bias)
     if is_path(layers):
         with open(layers, "rb") as file, refusing(layers, zipfile.BadZipFile, zlib.error, OSError):
             return from_tf1(NpzArrays(file), forget_bias, dtype, scope=scope)
@@ -106,6 +108,7 @@ def to_tf1(lstm, forget_bias=1.0):
         with `bidirectional_dynamic_rnn`, outside the cells that this list describes. If it has a
         variant, which a BasicLSTMCell has not.
     """
+    forget_bias = check_forget_bias(forget_bias)
     refuse_variant(lstm, "to_tf1")
     if lstm.bidirectional:
         raise ValueError(
@@ -128,7 +131,7 @@ def _swap_middle_gates(array):
 def _add_to_forget_gate(bias, amount):
     """Return a copy of a bias in our gate order with a number added to f, in the bias's dtype."""
     i, f, g, o = np.split(bias, 4)
-    return np.concatenate([i, f + float(amount), g, o])
+    return np.concatenate([i, f + amount, g, o])
 
 
 def _pair(layer, pair):

@@ -38,6 +38,12 @@ from numlstm.nn.weights import (
 WEIGHTS_PER_WORKER = 30_000  # of a single text; fewer are not worth the meetings of threads
 
 
+def _total(losses):
+    """Return the sum of losses; infinite, it ends the training."""
+    with np.errstate(over="ignore"):
+        return float(losses.sum())
+
+
 def array_shapes(n_tokens, hidden_size, embedding_size, n_layers, **_):
     """Return the shapes of the arrays of such a network, by name, without making one."""
     V, H = n_tokens, hidden_size
@@ -199,7 +205,7 @@ class CharNetwork:
         d_gates = kept.tapes[0].gates
         launch(sum_by_token_chunk, kept.batch.lookup.tokens, d_gates, d_table, work=d_gates.size)
         self._table_backward(d_table, ws)
-        return float(losses.sum() / (T * B))
+        return _total(losses) / (T * B)
 
     def loss(self, tokens, targets, first, last, workspace):
         """Return the summed cross-entropy of a chunk, in nats; parameters as above."""
@@ -209,7 +215,7 @@ class CharNetwork:
             negative_log_likelihoods_chunk, out, targets.reshape(-1), self.n_tokens,
             self.dense.width, losses, work=16 * out.size,
         )  # fmt: skip
-        return float(losses.sum())
+        return _total(losses)
 
     def weight_arrays(self):
         """Return pairs (weights, gradient) of all that an L2 penalty shrinks: no bias."""

@@ -5,13 +5,16 @@ import threading
 import numpy as np
 
 from numlstm.data.validation import (
+    LARGEST_COUNT,
+    LARGEST_DEPTH,
     as_floats,
+    as_random_state,
     check_bool,
     check_dtype,
-    check_integer,
+    check_forget_bias,
     check_lengths,
-    check_number,
     check_shape,
+    check_size,
 )
 from numlstm.kernels.layout import gather_sequences, scatter_sequences
 from numlstm.kernels.stepping import step_layers
@@ -83,11 +86,9 @@ class LSTM(StoredWeights):
         random_state=None,
         variant=None,
     ):
-        from sklearn.utils import check_random_state
-
         self._build(input_size, hidden_size, n_layers, bidirectional, dtype, variant)
-        forget_bias = check_number("forget_bias", forget_bias, -np.inf)
-        self._rng = check_random_state(random_state)
+        forget_bias = check_forget_bias(forget_bias)
+        self._rng = as_random_state(random_state)
         self._initialise(forget_bias, self._rng)
 
     def _initialise(self, forget_bias, rng):
@@ -97,9 +98,9 @@ class LSTM(StoredWeights):
         ]
 
     def _build(self, input_size, hidden_size, n_layers, bidirectional, dtype, variant=None):
-        self.input_size = check_integer("input_size", input_size, 1)
-        self.hidden_size = check_integer("hidden_size", hidden_size, 1)
-        self.n_layers = check_integer("n_layers", n_layers, 1)
+        self.input_size = check_size("input_size", input_size, LARGEST_COUNT)
+        self.hidden_size = check_size("hidden_size", hidden_size)
+        self.n_layers = check_size("n_layers", n_layers, LARGEST_DEPTH)
         self.bidirectional = check_bool("bidirectional", bidirectional)
         self.dtype = check_dtype(dtype)
         self.variant = check_variant(variant, self.hidden_size)
@@ -137,7 +138,7 @@ class LSTM(StoredWeights):
             Zeros, h and c each (n_layers * n_directions, n_samples, hidden_size); with a
             projection h has `proj_size` features.
         """
-        shape = len(self._panels), check_integer("n_samples", n_samples, 1)
+        shape = len(self._panels), check_size("n_samples", n_samples, LARGEST_COUNT)
         return LSTMState(*(np.zeros((*shape, w), self.dtype) for w in self._stack.widths))
 
     def __call__(self, X, *, lengths=None, state=None):

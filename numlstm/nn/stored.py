@@ -4,7 +4,7 @@ from dataclasses import asdict
 
 import numpy as np
 
-from numlstm.data.validation import check_bool
+from numlstm.data.validation import as_random_state, check_bool
 from numlstm.nn.variant import (
     as_weights,
     check_variant,
@@ -48,8 +48,6 @@ class StoredWeights:
         ValueError
             If the shapes do not fit together.
         """
-        from sklearn.utils import check_random_state
-
         variant = check_variant(variant)
         weights = [
             as_weights(variant, [None if a is None else np.asarray(a) for a in w]) for w in weights
@@ -68,7 +66,7 @@ class StoredWeights:
         self = cls.__new__(cls)
         D, wide = first.Wx.shape
         self._build(D, wide // G, len(weights) // directions, bidirectional, dtype, variant)
-        self._rng = check_random_state(random_state)
+        self._rng = as_random_state(random_state)
         self.weights = weights
         return self
 

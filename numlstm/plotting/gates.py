@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from numlstm.data.sequences import is_ragged, plain
 from numlstm.plotting.figures import whole_numbers
 
 
@@ -89,7 +90,8 @@ class GateDisplay:
         for name, value, size in (("sample", sample, sizes[1]), ("layer", layer, sizes[0])):
             if not 0 <= value < size:
                 raise ValueError(f"{name} must be from 0 to {size - 1}, got {value}")
-        if isinstance(X, (list, tuple)):  # beyond the end of its sequence a trace is zero
+        X = plain(X)
+        if is_ragged(X):  # beyond the end of its sequence a trace is zero
             trace = type(trace)(*(values[:, :, : len(X[sample])] for values in trace))
         labels = X if isinstance(X, str) else None
         return cls(trace=trace, sample=sample, layer=layer, labels=labels).plot()

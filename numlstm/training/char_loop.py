@@ -116,10 +116,11 @@ class TextTrainer:
             self.whole = True
             raise
         rate = learning_rate(self.settings, self.optimizer.t, self.n_steps)
-        if not math.isfinite(loss) or not self.optimizer.step(self.network.gradient, rate):
+        total = self.total + loss * tokens.size
+        if not math.isfinite(total) or not self.optimizer.step(self.network.gradient, rate):
             return 0
         self.state, self._spare = self._spare, self.state
-        self.total, self.count = self.total + loss * tokens.size, self.count + tokens.size
+        self.total, self.count = total, self.count + tokens.size
         self.position, self.whole = self.position + 1, True
         return tokens.size
 
@@ -202,6 +203,8 @@ def run(trainer, held, stop_early, verbose, sample, save):
                     score = -mean_loss(
                         trainer.network, held, settings.batch_size, settings.seq_length, workspace
                     )
+                    if not math.isfinite(score):  # predictions overflow
+                        return "diverged"
                 trainer.end_epoch(score)
                 bar.set_postfix_str(_describe(trainer, score))
                 if verbose >= 2:

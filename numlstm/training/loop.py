@@ -154,9 +154,9 @@ def _epoch(network, problem, settings, rng, optimizer):
         network.gradient.fill(0)
         batch_loss = accumulate(network, problem, rows, 1 / share, settings.loss, seed)
         penalty = add_penalty(network, settings.alpha / share)
-        if not np.isfinite(batch_loss):
-            return None
         total, weight = total + batch_loss + penalty * share, weight + share
+        if not np.isfinite(total):
+            return None
         if not optimizer.step(network.gradient, settings.learning_rate_init):
             return None
     return total / weight
