@@ -73,7 +73,7 @@ def test_train_sample_score(here):
     assert len(written.stdout) == 4 + 40 + 1
     scored = numlstm_command("score", "model.safetensors", "text.txt")
     bits = numlstm.load("model.safetensors").bits_per_char(TEXT)
-    expected = f"1350 characters, {bits:.4f} bits per character, perplexity {2**bits:.3f}\n"
+    expected = f"1,350 characters, {bits:.4f} bits per character, perplexity {2**bits:.3f}\n"
     assert (scored.returncode, scored.stdout, scored.stderr) == (0, expected, "")
     assert sorted(os.listdir()) == ["model.safetensors", "sales.csv", "text.txt"]
 
