@@ -1,5 +1,6 @@
 """Training of `CharLSTM` killed or interrupted at any moment ends as if nothing had happened."""
 
+import contextlib
 import io
 import itertools
 import os
@@ -182,7 +183,7 @@ def test_ctrl_c_at_any_line_then_resumed_ends_with_the_same_bits(tmp_path, early
         expected = outcome(char_lstm(**options).fit(TEXT, HELD))
     assert lines.count > 200
     for n in range(1, lines.count + 1, 11):
-        with Interrupt(n):
+        with Interrupt(n), contextlib.suppress(KeyboardInterrupt):  # in the first step it is raised
             char_lstm(**options).fit(TEXT, HELD, checkpoint=path, checkpoint_steps=4)
         assert path.exists()
         model = char_lstm(**options).fit(TEXT, HELD, checkpoint=path)

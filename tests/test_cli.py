@@ -195,7 +195,7 @@ def start_training(*arguments, until):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT for another process")
 def test_ctrl_c_keeps_the_model(here):
-    process = start_training("--max-iter", "1000000", until=b"epoch 2")
+    process = start_training("--max-iter", "1000000", until=b"epoch 3")
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0
