@@ -1,5 +1,6 @@
 """How the command gets along with what started it: Ctrl-C, closed streams, readers that leave."""
 
+import _thread
 import contextlib
 import os
 import signal
@@ -97,7 +98,7 @@ def interrupt(_, frame):
     """Raise KeyboardInterrupt, as the handler of a signal; amid a compiler a moment later."""
     while frame is not None:
         if frame.f_globals.get("__name__", "").partition(".")[0] in COMPILERS:
-            again = threading.Timer(0.1, signal.raise_signal, [signal.SIGINT])
+            again = threading.Timer(0.1, _thread.interrupt_main)
             again.daemon = True
             again.start()
             return
