@@ -2,11 +2,12 @@
 
 import argparse
 import contextlib
-import csv
-import math
 import os
 import sys
 import warnings
+
+from numlstm import commands
+from numlstm.terminal import leave, on_ctrl_c, say, tolerant_streams, write_to_nowhere
 
 
 class _Parser(argparse.ArgumentParser):
@@ -34,8 +35,8 @@ def _numbers(parser, kind, metavar, *rows):
         parser.add_argument(name, type=kind, metavar=metavar, default=default, help=what)
 
 
-def _add_train(commands):
-    parser = commands.add_parser(
+def _add_train(parsers):
+    parser = parsers.add_parser(
         "train",
         help="train a character model on a text file",
         description="Train a character model on a UTF-8 text file; `numlstm sample` then writes "
@@ -74,12 +75,12 @@ def _add_train(commands):
         "there; it is removed at the end",
     )  # fmt: skip
     add("-v", "--verbose", action="store_true", help="also show a sample after each epoch")
-    parser.set_defaults(run=train)
+    parser.set_defaults(run=commands.train)
 
 
-def _add_sample(commands):
+def _add_sample(parsers):
     what = "write text with a model of `numlstm train`, as it is made"
-    parser = commands.add_parser("sample", help=what, description=f"{what.capitalize()}.")
+    parser = parsers.add_parser("sample", help=what, description=f"{what.capitalize()}.")
     parser.add_argument("model", metavar="MODEL", help="file of `numlstm train`")
     parser.add_argument("--prompt", default="", metavar="TEXT", help="text to go on from")
     _numbers(parser, int, "N", ("--n-chars", 500, "characters to write"))
@@ -91,11 +92,11 @@ def _add_sample(commands):
     _numbers(parser, float, "P", ("--top-p", None, what))
     what = "same seed, same text (default: different every time)"
     _numbers(parser, _seed, "SEED", ("--random-state", None, what))
-    parser.set_defaults(run=sample)
+    parser.set_defaults(run=commands.sample)
 
 
-def _add_score(commands):
-    parser = commands.add_parser(
+def _add_score(parsers):
+    parser = parsers.add_parser(
         "score",
         help="measure how well a model predicts a text",
         description="Print bits per character and perplexity of a UTF-8 text file under a model: "
@@ -103,11 +104,11 @@ def _add_score(commands):
     )
     parser.add_argument("model", metavar="MODEL", help="file of `numlstm train`")
     parser.add_argument("text", metavar="TEXT", help="text file")
-    parser.set_defaults(run=score)
+    parser.set_defaults(run=commands.score)
 
 
-def _add_forecast(commands):
-    parser = commands.add_parser(
+def _add_forecast(parsers):
+    parser = parsers.add_parser(
         "forecast",
         help="forecast a column of a CSV file",
         description="Fit an LSTM to a column of a CSV file and forecast what comes next. The file "
@@ -128,7 +129,7 @@ def _add_forecast(commands):
     _numbers(parser, _seed, "SEED", ("--random-state", 0, "same seed, same forecast"))
     add("-o", "--output", metavar="CSV", help="file to write (default: print)")
     add("--plot", metavar="PNG", help="picture to write; .pdf and .svg work too")
-    parser.set_defaults(run=forecast)
+    parser.set_defaults(run=commands.forecast)
 
 
 def build_parser():
@@ -139,14 +140,14 @@ def build_parser():
         epilog="`numlstm COMMAND --help` says more about a command.",
     )
     parser.add_argument("--version", action="store_true", help="print the version and stop")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    parsers = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
     for add in (_add_train, _add_sample, _add_score, _add_forecast, _add_others):
-        add(commands)
+        add(parsers)
     return parser
 
 
-def _add_others(commands):
-    demo = commands.add_parser(
+def _add_others(parsers):
+    demo = parsers.add_parser(
         "demo",
         help="forecast real series and write text, beside honest baselines",
         description="Fit forecasters on shipped series and a character model on Python's own "
@@ -157,8 +158,8 @@ def _add_others(commands):
         "-o", "--output", default="numlstm-demo.png", metavar="PNG",
         help="picture to write (default: %(default)s)",
     )  # fmt: skip
-    demo.set_defaults(run=run_demo)
-    warm = commands.add_parser(
+    demo.set_defaults(run=commands.demo)
+    warm = parsers.add_parser(
         "warmup",
         help="compile every kernel into the cache",
         description="Compile every kernel into the cache, so that later runs start at once. Takes "
@@ -168,170 +169,7 @@ def _add_others(commands):
         "--dtype", choices=("float32", "float64"), action="append",
         help="may be given twice (default: float32)",
     )  # fmt: skip
-    warm.set_defaults(run=warmup)
-
-
-def _say_if_cold():
-    """Tell a person in front of a still progress bar what takes so long."""
-    from numlstm.kernels._jit import CACHE_FOLDER
-
-    if sys.stderr.isatty() and CACHE_FOLDER and not any(CACHE_FOLDER.glob("*.nbi")):
-        print("numlstm: the first run compiles the kernels, for up to a minute", file=sys.stderr)
-
-
-def train(arguments):
-    """Run `numlstm train`."""
-    from numlstm import CharLSTM
-    from numlstm.data.texts import read_text
-    from numlstm.persistence import check_output
-
-    check_output(arguments.output, arguments.text, arguments.checkpoint)
-    if arguments.checkpoint:
-        check_output(arguments.checkpoint, arguments.text)
-    text = read_text(arguments.text, arguments.seq_length + 2)
-    names = (
-        "hidden_size", "n_layers", "seq_length", "batch_size", "max_iter", "learning_rate_init",
-        "learning_rate", "dropout", "validation_fraction", "random_state", "n_threads",
-    )  # fmt: skip
-    model = CharLSTM(
-        embedding_size=arguments.embedding_size or None, early_stopping=True,
-        verbose=2 if arguments.verbose else 1,
-        **{name: getattr(arguments, name) for name in names},
-    )  # fmt: skip
-    _say_if_cold()
-    model.fit(text, checkpoint=arguments.checkpoint)
-    model.save(arguments.output)
-    score = ""
-    if model.validation_scores_:
-        bits = -model.best_validation_score_ / math.log(2)
-        score = f", {bits:.3f} bits per character on the part held out"
-    n = len(model.vocabulary_)
-    print(f"{arguments.output}: {model.n_iter_} epochs, {n} different characters{score}")
-
-
-def _load_text_model(path):
-    from numlstm import CharLSTM, load
-
-    model = load(path)
-    if not isinstance(model, CharLSTM):
-        raise ValueError(f"{path} holds a {type(model).__name__}, not a character model")
-    return model
-
-
-def sample(arguments):
-    """Run `numlstm sample`."""
-    model = _load_text_model(arguments.model)
-    if arguments.random_state is None:
-        model.set_params(random_state=None)
-    characters = model.stream(
-        arguments.n_chars, prompt=arguments.prompt, temperature=arguments.temperature,
-        top_k=arguments.top_k, top_p=arguments.top_p, random_state=arguments.random_state,
-    )  # fmt: skip
-    print(arguments.prompt, end="")
-    for character in characters:
-        print(character, end="", flush=character == "\n")
-    print(flush=True)
-
-
-def score(arguments):
-    """Run `numlstm score`."""
-    from numlstm.data.texts import read_text
-
-    model = _load_text_model(arguments.model)
-    text = read_text(arguments.text)
-    bits = model.bits_per_char(text)
-    print(f"{len(text)} characters, {bits:.4f} bits per character, perplexity {2**bits:.3f}")
-
-
-def forecast(arguments):
-    """Run `numlstm forecast`."""
-    from numlstm import LSTMForecaster, plotting
-    from numlstm.data.series import read_column
-    from numlstm.persistence import check_output
-
-    path, horizon = arguments.series, arguments.horizon
-    if arguments.output:
-        check_output(arguments.output, path, arguments.plot)
-    if arguments.plot:
-        check_output(arguments.plot, path)
-        plotting.check_picture(arguments.plot)
-    column, y = read_column(path, arguments.column)
-    window = max(1, min(48, len(y) // 4)) if arguments.window is None else arguments.window
-    missing = sum(map(math.isnan, y[-window:])) if window > 0 else 0
-    if missing:
-        raise ValueError(
-            f"{path}: {missing} of the last {window} values of {column} are missing; to forecast, "
-            "all that --window takes in must be there"
-        )
-    model = LSTMForecaster(
-        window, horizon, hidden_size=arguments.hidden_size, learning_rate_init=1e-2,
-        max_iter=arguments.max_iter, random_state=arguments.random_state, verbose=1,
-        n_threads=arguments.n_threads,
-    )  # fmt: skip
-    _say_if_cold()
-    try:
-        values = model.fit(y).predict()
-    except ValueError as error:
-        if not str(error).startswith("y "):
-            raise
-        raise ValueError(f"{path}: {column} {str(error)[2:]}") from None
-    _write_forecast(arguments.output, column, values)
-    if arguments.plot:
-        figure, ax = plotting.blank_figure(1, (9, 4))
-        plotting.ForecastDisplay(history=y[-5 * horizon :], forecast=values).plot(ax)
-        ax.set(xlabel="step", ylabel=column)
-        figure.savefig(arguments.plot, dpi=130)
-        print(f"{arguments.plot}: picture", file=sys.stderr)
-
-
-def _write_forecast(path, column, values):
-    rows = [("step", column), *((k, f"{v:.10g}") for k, v in enumerate(values, 1))]
-    if path is None:
-        csv.writer(sys.stdout, lineterminator="\n").writerows(rows)
-    else:
-        with open(path, "w", newline="", encoding="utf-8") as file:
-            csv.writer(file, lineterminator="\n").writerows(rows)
-        print(f"{path}: {len(values)} steps of {column}", file=sys.stderr)
-
-
-def run_demo(arguments):
-    """Run `numlstm demo`."""
-    from numlstm import demo, plotting
-    from numlstm.persistence import check_output
-
-    check_output(arguments.output)
-    plotting.check_picture(arguments.output)
-    demo.run(arguments.output)
-
-
-@contextlib.contextmanager
-def _one_at_a_time(folder):
-    """Hold a lock on the cache: two processes that fill it at once can damage Numba's index."""
-    try:
-        import fcntl
-    except ImportError:  # no such lock on Windows
-        yield
-        return
-    with open(folder / "warmup.lock", "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-def warmup(arguments):
-    """Run `numlstm warmup`."""
-    import time
-
-    from numlstm.estimators.warmup import compile_everything
-    from numlstm.kernels._jit import CACHE_FOLDER
-
-    if CACHE_FOLDER is None:
-        raise OSError("there is no writable cache folder: set NUMBA_CACHE_DIR")
-    _say_if_cold()
-    begin = time.perf_counter()
-    with _one_at_a_time(CACHE_FOLDER):
-        for dtype in arguments.dtype or ["float32"]:
-            compile_everything(dtype)
-    print(f"compiled in {time.perf_counter() - begin:.1f} s: {CACHE_FOLDER}")
+    warm.set_defaults(run=commands.warmup)
 
 
 def _explain(error, arguments):
@@ -339,6 +177,8 @@ def _explain(error, arguments):
     if isinstance(error, OSError) and error.strerror:
         where = f"{os.fsdecode(error.filename)}: " if error.filename else ""
         return where + error.strerror
+    if isinstance(error, MemoryError):
+        return f"not enough memory: {error}".removesuffix(": ")
     message = " ".join(str(error).split("\n")) or type(error).__name__
     name, _, rest = message.partition(" ")
     if name == "text" and name in arguments:
@@ -359,24 +199,30 @@ def main(argv=None):
     int
         0, or 2 for arguments or input that make no sense, or 130 after Ctrl-C.
     """
-    parser = build_parser()
-    arguments = parser.parse_args(argv)
-    if arguments.version:
-        from numlstm import __version__
+    # Of the caller of this function Ctrl-C is none of our business.
+    with on_ctrl_c(leave) if argv is None else contextlib.nullcontext():
+        parser = build_parser()
+        arguments = _parse(parser, argv)
+        if arguments.version:
+            from numlstm import __version__
 
-        print(f"numlstm {__version__}")
-        return 0
-    if arguments.command is None:
-        parser.print_help(sys.stderr)
-        return 2
-    # Where a standard stream is closed Python has None: nobody reads what is written to it.
-    sys.stdout, sys.stderr = (s or open(os.devnull, "w") for s in (sys.stdout, sys.stderr))
-    with contextlib.suppress(AttributeError):
-        # A terminal or locale that lacks a character gets a "?", not an error half-way.
-        sys.stdout.reconfigure(errors="replace")
-    with warnings.catch_warnings():
-        warnings.showwarning = lambda text, *rest: print(f"numlstm: {text}", file=sys.stderr)
-        return _run(arguments)
+            print(f"numlstm {__version__}")
+            return 0
+        if arguments.command is None:
+            parser.print_help(sys.stderr)
+            return 2
+        with tolerant_streams(), warnings.catch_warnings():
+            warnings.showwarning = lambda text, *rest: say(text)
+            return _run(arguments)
+
+
+def _parse(parser, argv):
+    arguments, unknown = parser.parse_known_args(argv)
+    if unknown:  # of which argparse itself does not say which command's they are
+        name = f"numlstm {arguments.command}" if arguments.command else "numlstm"
+        what = f"unrecognized arguments: {' '.join(unknown)}"
+        parser.exit(2, f"{name}: {what} (see `{name} --help`)\n")
+    return arguments
 
 
 def _run(arguments):
@@ -384,11 +230,10 @@ def _run(arguments):
         arguments.run(arguments)
         sys.stdout.flush()
     except KeyboardInterrupt:
-        print("numlstm: interrupted", file=sys.stderr)
+        say("interrupted")
         return 130
     except BrokenPipeError:
-        # Whoever read our output has enough. What is still buffered must go somewhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        write_to_nowhere(sys.stdout)  # whoever read our output has enough
         return 0
     except (OSError, ValueError, TypeError, ImportError, MemoryError, OverflowError) as error:
         print(f"numlstm {arguments.command}: {_explain(error, arguments)}", file=sys.stderr)

@@ -6,6 +6,7 @@ one before anything is used.
 """
 
 import contextlib
+import glob
 import hashlib
 import json
 import os
@@ -13,6 +14,11 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+
+try:
+    import fcntl
+except ImportError:  # Windows has no such locks
+    fcntl = None
 
 FORMAT_VERSION = 1
 KEY = "numlstm"
@@ -87,6 +93,8 @@ def write_model(path, kind, arrays, description):
 def write_file(path, data):
     """Write bytes, atomically: the file is the old one or the new one, never half of one.
 
+    What a process that was killed amid a write has left beside the file is removed.
+
     Parameters
     ----------
     path : path
@@ -98,19 +106,71 @@ def write_file(path, data):
         If the folder is missing or not writable, or the disk is full; the old file stays.
     """
     path = Path(path)
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    handle, temporary = _own_temporary(path)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
+            os.chmod(temporary, 0o666 & ~_umask())
+            if fcntl:  # renamed before the lock is given up; Windows renames no open file
+                os.replace(temporary, path)
+        if not fcntl:
+            os.replace(temporary, path)
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
     _sync_folder(path.parent)
+    _remove_stale(path)
+
+
+SUFFIX = ".numlstm-part"  # of files that are being written
+
+
+def _prefix(path):
+    return f".{path.name[:40]}."  # the whole name may be as long as names can be
+
+
+def _own_temporary(path):
+    """Return a new file beside a path, open and locked: the lock says that its owner is alive."""
+    while True:
+        handle, name = tempfile.mkstemp(SUFFIX, _prefix(path), path.parent)
+        if _lock(handle, name):
+            return handle, name
+        os.close(handle)  # somebody took it for stale before it was locked
+
+
+def _lock(handle, name):
+    """Wait for the lock of an open file; return whether the file still has its name."""
+    if fcntl is None:
+        return True
+    with contextlib.suppress(OSError):  # on a file system without locks nothing is ever stale
+        fcntl.flock(handle, fcntl.LOCK_EX)
+    return _has_name(handle, name)
+
+
+def _has_name(handle, name):
+    try:
+        return os.path.samestat(os.fstat(handle), os.stat(name, follow_symlinks=False))
+    except FileNotFoundError:
+        return False
+
+
+def _remove_stale(path):
+    """Remove what dead processes were writing to a path: the files that nobody locks."""
+    if fcntl is None:
+        return
+    for name in glob.glob(f"{glob.escape(_prefix(path))}*{SUFFIX}", root_dir=path.parent):
+        stale = path.parent / name
+        with contextlib.suppress(OSError):  # it is locked, or gone, or another user's
+            handle = os.open(stale, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if _has_name(handle, stale):
+                    os.unlink(stale)
+            finally:
+                os.close(handle)
 
 
 def _umask():

@@ -57,13 +57,13 @@ def fill_the_cache():
     """Compile everything, once. Where it fails, the tests say why."""
     from test_warmup import warm_up_twice_at_once
 
-    from numlstm.cli import _one_at_a_time
+    from numlstm.commands import one_at_a_time
     from numlstm.kernels._jit import CACHE_FOLDER
 
     shared = Path(os.environ[SHARED])
     if CACHE_FOLDER is None or (CACHE_FOLDER / "filled").exists():
         return
-    with _one_at_a_time(shared):
+    with one_at_a_time(shared):
         if (shared / "said.json").exists():
             return  # the other worker has done it
         # What test_warmup.py needs anyhow is compiled there, and copied.

@@ -2,13 +2,17 @@
 
 import copy
 import itertools
+import os
 import pickle
+import re
+import sys
 import tracemalloc
 
 import numpy as np
 import pytest
 from test_char_lstm import SENTENCE, TEXT, char_lstm, flat
 
+import numlstm
 from numlstm.nn.char_network import CharNetwork
 from numlstm.nn.memory import Workspace
 from numlstm.training.char_loop import Streams, mean_loss
@@ -78,7 +82,8 @@ def test_warm_start_goes_on_where_the_last_fit_ended():
 def test_partial_fit_goes_on_as_one_training(solver):
     """Epoch by epoch, with a pickle or a copy in between, it is one fit of all the epochs."""
     options = {"solver": solver, "learning_rate_init": 0.01, "n_layers": 2, "dropout": 0.2}
-    whole = char_lstm(max_iter=4, **options).fit(TEXT)
+    options |= {"learning_rate": "cosine", "max_iter": 4}
+    whole = char_lstm(**options).fit(TEXT)
     model = char_lstm(**options)
     for between in (copy.copy, copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m)), copy.copy):
         assert model.partial_fit(TEXT) is model
@@ -100,17 +105,68 @@ def test_partial_fit_with_another_network():
         model.partial_fit(TEXT)
 
 
-def test_partial_fit_follows_changed_parameters(monkeypatch):
-    model, seen, real = char_lstm().partial_fit(TEXT), [], Optimizer.step
-    monkeypatch.setattr(
-        Optimizer,
-        "step",
-        lambda s, g, rate: seen.append((s.solver, s.clip_norm, rate)) or real(s, g, rate),
-    )
+@pytest.fixture
+def steps(monkeypatch):
+    """Solver, norm and rate of every step, as they are made."""
+    seen, real = [], Optimizer.step
+
+    def step(optimizer, gradient, rate):
+        seen.append((optimizer.solver, optimizer.clip_norm, rate))
+        return real(optimizer, gradient, rate)
+
+    monkeypatch.setattr(Optimizer, "step", step)
+    return seen
+
+
+def test_partial_fit_follows_changed_parameters(steps):
+    model, seen = char_lstm().partial_fit(TEXT), steps
+    seen.clear()
     for change in ({"clip_norm": 0.1}, {"learning_rate_init": 0.5}, {"solver": "sgd"}):
         model.set_params(**change).partial_fit(TEXT)
         assert set(seen) == {(model.solver, model.clip_norm, model.learning_rate_init)}
         seen.clear()
+
+
+@pytest.mark.parametrize("learning_rate", ["cosine", "step"])
+def test_partial_fit_goes_on_in_the_schedule(learning_rate, steps, tmp_path):
+    """Epochs count, of whatever text; past the end the last rate stays."""
+
+    def rates(call):
+        steps.clear()
+        call()
+        return [rate for _, _, rate in steps]
+
+    options = {"learning_rate": learning_rate, "max_iter": 4}
+    whole = rates(lambda: char_lstm(**options).fit(TEXT))
+    n = len(whole) // 4
+    model = char_lstm(**options)
+    calls = [rates(lambda text=text: model.partial_fit(text)) for text in 4 * [TEXT]]
+    assert sum(calls, []) == whole
+    last = 0.01 if learning_rate == "cosine" else 0.125
+    assert set(rates(lambda: model.partial_fit(TEXT))) == {last * model.learning_rate_init}
+    # After a fit and from a file, with a text of another length; then in a longer training.
+    char_lstm(**options).fit(TEXT).save(tmp_path / "m")
+    again = numlstm.load(tmp_path / "m")
+    assert set(rates(lambda: again.partial_fit(TEXT[:100]))) == {last * model.learning_rate_init}
+    assert again.n_iter_ == 5
+    rising = rates(lambda: again.set_params(max_iter=10).partial_fit(TEXT))
+    longer = rates(lambda: char_lstm(learning_rate=learning_rate, max_iter=10).fit(TEXT))
+    assert rising == longer[5 * n : 6 * n] and min(rising) > last * model.learning_rate_init
+
+
+def test_partial_fit_stops_nowhere():
+    with pytest.raises(ValueError, match="partial_fit .* early_stopping must be False"):
+        char_lstm(early_stopping=True).partial_fit(TEXT)
+
+
+def test_partial_fit_after_a_divergence():
+    model = char_lstm(clip_norm=None, dtype="float32", learning_rate_init=1e30)
+    with pytest.warns(RuntimeWarning, match="infinite or NaN"):
+        model.partial_fit(TEXT)
+    weights = flat(model).copy()
+    model.set_params(learning_rate_init=0.01).partial_fit(TEXT)
+    assert np.isfinite(flat(model)).all() and not np.array_equal(flat(model), weights)
+    assert model.loss_curve_[-1] < np.log(len(model.vocabulary_))
 
 
 # --- cut short --------------------------------------------------------------------------------
@@ -146,6 +202,14 @@ def test_ctrl_c_keeps_the_weights_and_warns(call, monkeypatch):
         assert not np.array_equal(flat(model), flat(whole))
 
 
+def test_ctrl_c_before_the_first_step_leaves_nothing(monkeypatch, tmp_path):
+    interrupt(monkeypatch, 1)
+    model = char_lstm()
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(TEXT)
+    assert vars(model).keys() == model.get_params().keys()
+
+
 @pytest.mark.parametrize("early_stopping", [False, True])
 @pytest.mark.parametrize("rate", [1e10, 1e300, 1.7e308])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -171,15 +235,45 @@ def test_verbose_shows_progress_and_samples(capsys):
     char_lstm(verbose=1, early_stopping=True).fit(TEXT)
     out, err = capsys.readouterr()
     assert out == ""
-    for part in ("char/s", "epoch 3", "bits, validation"):
+    for part in ("char/s", "epoch 3: ", "bits, validation"):
         assert part in err
     char_lstm(verbose=2).fit(TEXT)
     out, err = capsys.readouterr()
-    samples = (out + err).split("--- epoch ")[1:]
+    assert out == ""
+    samples = err.split("--- epoch ")[1:]
     assert len(samples) == 3
     for k, sample in enumerate(samples, 1):
         assert sample.startswith(f"{k}\n")
         assert len(set(sample[2:202]) - set(TEXT)) == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no terminals of this kind")
+@pytest.mark.parametrize("columns", [80, 50])
+def test_a_terminal_of_80_columns_holds_bits_time_and_speed(columns, monkeypatch):
+    import pty
+    import termios
+
+    terminal, end = pty.openpty()
+    termios.tcsetwinsize(end, (24, columns))
+    with open(end, "w", encoding="utf-8") as stderr:
+        monkeypatch.setattr("sys.stderr", stderr)
+        model = char_lstm(max_iter=2, verbose=1).fit(TEXT, TEXT[:100])
+        stderr.flush()
+        first, *_, last = os.read(terminal, 10_000).decode().rstrip().lstrip("\r").split("\r")
+    os.close(terminal)
+    loss, validation = model.loss_curve_[1], -model.validation_scores_[1]
+    said = f"| epoch 2: {loss / np.log(2):.3f} bits, validation {validation / np.log(2):.3f} ["
+    assert first.startswith("  0%|") and "| epoch 1 [" in first
+    assert last.startswith("100%|") and said in last
+    assert last.endswith("char/s]") == (columns == 80)
+    assert max(len(first), len(last)) <= columns
+
+
+def test_the_bits_of_an_epoch_are_shown_while_it_lasts(capsys, monkeypatch):
+    interrupt(monkeypatch, 5)
+    with pytest.warns(RuntimeWarning, match="interrupted in epoch 1"):
+        char_lstm(verbose=1).fit(TEXT)
+    assert re.search(r"epoch 1: \d\.\d{3} bits \[", capsys.readouterr().err)
 
 
 @pytest.mark.parametrize("character", ["a", "é", "\U0001f600"])

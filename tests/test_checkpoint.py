@@ -1,5 +1,6 @@
 """Training of `CharLSTM` killed or interrupted at any moment ends as if nothing had happened."""
 
+import contextlib
 import io
 import itertools
 import os
@@ -147,9 +148,10 @@ def test_killed_at_ten_random_moments_it_ends_with_the_same_bits(tmp_path, unint
 def test_killed_in_the_middle_of_a_write_the_last_file_is_whole(tmp_path, uninterrupted):
     # The first write of the first process comes before its first step; each calls fsync twice.
     assert killed(tmp_path / "c", "fdopen replace fsync fdopen") == [9, 21, 27, 39]
-    assert len(list(tmp_path.glob(".c.*"))) == 4  # what they were writing
+    assert len(list(tmp_path.glob(".c.*"))) == 1  # what the last of them was writing
     model = char_lstm(**LONG).fit(TEXT, HELD, checkpoint=tmp_path / "c")
     assert outcome(model) == uninterrupted
+    assert os.listdir(tmp_path) == []
 
 
 # --- interrupted ------------------------------------------------------------------------------
@@ -193,7 +195,7 @@ def test_ctrl_c_at_any_line_then_resumed_ends_with_the_same_bits(tmp_path, early
         expected = outcome(char_lstm(**options).fit(TEXT, HELD))
     assert lines.count > 200
     for n in range(1, lines.count + 1, 11):
-        with Interrupt(n):
+        with Interrupt(n), contextlib.suppress(KeyboardInterrupt):  # in the first step it is raised
             char_lstm(**options).fit(TEXT, HELD, checkpoint=path, checkpoint_steps=4)
         assert path.exists()
         model = char_lstm(**options).fit(TEXT, HELD, checkpoint=path)

@@ -73,7 +73,7 @@ def test_train_sample_score(here):
     assert len(written.stdout) == 4 + 40 + 1
     scored = numlstm_command("score", "model.safetensors", "text.txt")
     bits = numlstm.load("model.safetensors").bits_per_char(TEXT)
-    expected = f"1350 characters, {bits:.4f} bits per character, perplexity {2**bits:.3f}\n"
+    expected = f"1,350 characters, {bits:.4f} bits per character, perplexity {2**bits:.3f}\n"
     assert (scored.returncode, scored.stdout, scored.stderr) == (0, expected, "")
     assert sorted(os.listdir()) == ["model.safetensors", "sales.csv", "text.txt"]
 
@@ -195,7 +195,7 @@ def start_training(*arguments, until):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT for another process")
 def test_ctrl_c_keeps_the_model(here):
-    process = start_training("--max-iter", "1000000", until=b"epoch 2")
+    process = start_training("--max-iter", "1000000", until=b"epoch 3")
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0

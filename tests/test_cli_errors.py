@@ -87,8 +87,8 @@ ERRORS = {
     "sample text.txt": "text.txt is not a model that can be read",
     "sample damaged": "damaged is not a model that can be read",
     "sample cut": "cut is not a model that can be read",
-    "sample regressor": "regressor holds a LSTMRegressor, not a character model",
-    "score forecaster text.txt": "forecaster holds a LSTMForecaster, not a character model",
+    "sample regressor": "regressor holds an LSTMRegressor, not a character model",
+    "score forecaster text.txt": "forecaster holds an LSTMForecaster, not a character model",
     # Tables
     "forecast missing --horizon 3": "missing: No such file or directory",
     "forecast folder --horizon 3": "folder: Is a directory",

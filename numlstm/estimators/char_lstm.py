@@ -222,7 +222,7 @@ class CharLSTM(CharGenerationMixin, CharSaveMixin, BaseEstimator):
         tokens, held = self._held_out(tokens, validation_text, vocabulary)
         rng = as_random_state(self.random_state)
         network = self._new_network(vocabulary, rng)
-        trainer = self._trainer(network, tokens, self.max_iter, rng)
+        trainer = self._trainer(network, tokens, rng)
         if checkpoint is not None:
             identity = self._identity(tokens, held, vocabulary)
             if os.path.exists(checkpoint):
@@ -230,7 +230,7 @@ class CharLSTM(CharGenerationMixin, CharSaveMixin, BaseEstimator):
             else:  # a path that cannot be written to is an error now, not after an hour
                 save_checkpoint(checkpoint, trainer, identity)
             checkpoint = (checkpoint, identity, checkpoint_steps)
-        outcome = self._run(trainer, held, vocabulary, checkpoint)
+        outcome = self._run(trainer, self.max_iter, held, vocabulary, checkpoint)
         self._finish(trainer, vocabulary, outcome, held is not None and self.early_stopping)
         if checkpoint is not None and outcome != "interrupted" and os.path.exists(checkpoint[0]):
             os.remove(checkpoint[0])
@@ -238,6 +238,10 @@ class CharLSTM(CharGenerationMixin, CharSaveMixin, BaseEstimator):
 
     def partial_fit(self, text):
         """Go on learning for one epoch of a text, with the optimiser's moments of the last call.
+
+        `max_iter` calls with one text are a `fit` of it. The schedule of `learning_rate` is that of
+        a training of `max_iter` epochs of which `n_iter_` are done, those of a `fit` included; past
+        its end the last rate stays. A larger `max_iter`, or "constant", makes it higher again.
 
         Parameters
         ----------
@@ -254,6 +258,8 @@ class CharLSTM(CharGenerationMixin, CharSaveMixin, BaseEstimator):
         TypeError, ValueError
         """
         self._check_parameters()
+        if self.early_stopping:
+            raise ValueError("partial_fit does not know when to stop: early_stopping must be False")
         check_text("text", text, 2)
         first = not hasattr(self, "_network")
         vocabulary = Vocabulary.of(text) if first else self._vocabulary
@@ -263,17 +269,13 @@ class CharLSTM(CharGenerationMixin, CharSaveMixin, BaseEstimator):
         if not first:
             self._check_geometry("partial_fit", vocabulary)
         network = self._new_network(vocabulary, rng) if first else copy.deepcopy(self._network)
-        trainer = self._trainer(network, tokens, 1, rng)
+        trainer = self._trainer(network, tokens, rng, [] if first else self.loss_curve_)
         previous = getattr(self, "_optimizer", None)
         if previous is not None and previous.solver == self.solver:
             trainer.optimizer = load_optimizer(optimizer_state(previous, self._network), network)
             trainer.optimizer.clip_norm = self.clip_norm
-        curve = [] if first else list(self.loss_curve_)
-        outcome = self._run(trainer, None, vocabulary, None)
+        outcome = self._run(trainer, trainer.epoch + 1, None, vocabulary, None)
         self._finish(trainer, vocabulary, outcome, False)
-        self.loss_curve_ = curve + self.loss_curve_
-        self.best_loss_ = min(self.loss_curve_, default=None)
-        self.n_iter_ = len(self.loss_curve_)
         return self
 
     def _held_out(self, tokens, validation_text, vocabulary):
@@ -318,18 +320,20 @@ class CharLSTM(CharGenerationMixin, CharSaveMixin, BaseEstimator):
             "dtype": str(np.dtype(self.dtype)),
         }
 
-    def _trainer(self, network, tokens, max_iter, rng):
+    def _trainer(self, network, tokens, rng, losses=()):
+        """Return what trains a network; `losses` are those of the epochs done before."""
         settings = TextSettings(
             self.solver, self.learning_rate, float(self.learning_rate_init), float(self.alpha),
-            int(self.batch_size), int(self.seq_length), int(max_iter), self.clip_norm,
+            int(self.batch_size), int(self.seq_length), int(self.max_iter), self.clip_norm,
             float(self.tol), int(self.n_iter_no_change),
         )  # fmt: skip
         streams = Streams(tokens, settings.batch_size, settings.seq_length)
         optimizer = Optimizer(self.solver, network.parameters, self.clip_norm)
         history = History(self.tol, self.n_iter_no_change)
-        return TextTrainer(network, optimizer, streams, settings, rng, history)
+        history.loss_curve, history.best_loss = list(losses), min(losses, default=np.inf)
+        return TextTrainer(network, optimizer, streams, settings, rng, history, len(losses))
 
-    def _run(self, trainer, held, vocabulary, checkpoint):
+    def _run(self, trainer, last_epoch, held, vocabulary, checkpoint):
         """Train to the end, to Ctrl-C or to a gradient that is not finite; return which."""
 
         def sample():
@@ -340,7 +344,7 @@ class CharLSTM(CharGenerationMixin, CharSaveMixin, BaseEstimator):
             path, identity, steps = checkpoint
             save = (lambda: save_checkpoint(path, trainer, identity)), steps
         with thread_limit(self.n_threads):
-            return run(trainer, held, self.early_stopping, self.verbose, sample, save)
+            return run(trainer, last_epoch, held, self.early_stopping, self.verbose, sample, save)
 
     def _finish(self, trainer, vocabulary, outcome, restore_best):
         """Set the fitted attributes."""
@@ -351,7 +355,9 @@ class CharLSTM(CharGenerationMixin, CharSaveMixin, BaseEstimator):
         elif restore_best and best is not None:
             network.parameters[...] = best
         self._set_fitted(network, vocabulary, history)
-        self._optimizer, self._rng = trainer.optimizer, trainer.rng
+        # The moments of a divergence would end the next `partial_fit` as well.
+        self._optimizer = None if outcome == "diverged" else trainer.optimizer
+        self._rng = trainer.rng
         report(outcome, history)
 
     def _set_fitted(self, network, vocabulary, history):

@@ -6,6 +6,7 @@ Sutskever 2013). What that loses is measured in book/04_through_time.md.
 """
 
 import math
+import sys
 from typing import NamedTuple
 
 import numpy as np
@@ -62,7 +63,7 @@ def learning_rate(settings, step, n_steps):
     """Return the learning rate of a step, from 0, of n_steps in all.
 
     "cosine" falls to a hundredth over the whole training (Loshchilov & Hutter 2017); "step" halves
-    at 1/2, 3/4 and 7/8 of it.
+    at 1/2, 3/4 and 7/8 of it. Later steps keep the last rate.
     """
     start, done = settings.learning_rate_init, step / max(1, n_steps)
     if settings.learning_rate == "cosine":
@@ -85,12 +86,15 @@ class TextTrainer:
     rng : RandomState
         Of the dropout.
     history : History
+    epoch : int
+        Epochs done before, with whatever text.
     """
 
-    def __init__(self, network, optimizer, streams, settings, rng, history):
+    def __init__(self, network, optimizer, streams, settings, rng, history, epoch=0):
         self.network, self.optimizer, self.streams = network, optimizer, streams
         self.settings, self.rng, self.history = settings, rng, history
-        self.epoch, self.position = 0, 0  # epochs done, chunks of this epoch done
+        self.before = self.epoch = epoch  # epochs done
+        self.position = 0  # chunks of this epoch done
         self.total, self.count = 0.0, 0  # summed loss and characters of this epoch
         self.start = network.parameters.copy()
         self.whole = True  # false within a change that must not be saved half-done
@@ -99,9 +103,12 @@ class TextTrainer:
         self._spare = stack.states(workspace, "b", streams.n_streams)
 
     @property
-    def n_steps(self):
-        """Steps of the whole training."""
-        return self.settings.max_iter * self.streams.n_chunks
+    def rate(self):
+        """Learning rate of the next step; whole epochs count, whatever text they read."""
+        n = self.streams.n_chunks
+        return learning_rate(
+            self.settings, self.epoch * n + self.position, self.settings.max_iter * n
+        )
 
     def step(self):
         """Learn one chunk. Returns its characters, or 0 if its gradient was not finite."""
@@ -115,9 +122,8 @@ class TextTrainer:
             self.rng.set_state(before)
             self.whole = True
             raise
-        rate = learning_rate(self.settings, self.optimizer.t, self.n_steps)
         total = self.total + loss * tokens.size
-        if not math.isfinite(total) or not self.optimizer.step(self.network.gradient, rate):
+        if not math.isfinite(total) or not self.optimizer.step(self.network.gradient, self.rate):
             return 0
         self.state, self._spare = self._spare, self.state
         self.total, self.count = total, self.count + tokens.size
@@ -152,12 +158,14 @@ def mean_loss(network, tokens, batch_size, seq_length, workspace):
     return total / (streams.n_streams * streams.length)
 
 
-def run(trainer, held, stop_early, verbose, sample, save):
+def run(trainer, last_epoch, held, stop_early, verbose, sample, save):
     """Train to the end, to Ctrl-C or to a gradient that is not finite; return which.
 
     Parameters
     ----------
     trainer : TextTrainer
+    last_epoch : int
+        Epochs that are then done.
     held : array of int or None
         Tokens to score after each epoch.
     stop_early : bool
@@ -172,19 +180,17 @@ def run(trainer, held, stop_early, verbose, sample, save):
     -------
     str
         "converged", "max_iter", "interrupted" or "diverged".
-    """
-    from tqdm import tqdm
 
-    settings, streams = trainer.settings, trainer.streams
-    per_epoch, workspace = streams.n_streams * streams.length, Workspace(trainer.network.dtype)
+    Raises
+    ------
+    KeyboardInterrupt
+        Before the first step: nothing is learnt that could be kept.
+    """
+    settings, workspace = trainer.settings, Workspace(trainer.network.dtype)
     write, every = save or ((lambda: None), 0)
-    bar = tqdm(
-        total=settings.max_iter * per_epoch, initial=trainer.epoch * per_epoch + trainer.count,
-        unit="char", unit_scale=True, disable=not verbose, dynamic_ncols=True,
-    )  # fmt: skip
-    with bar:
+    with _progress_bar(trainer, last_epoch, verbose) as bar:
         try:
-            while trainer.epoch < settings.max_iter:
+            while trainer.epoch < last_epoch:
                 # Asked here, a training that is resumed after its last epoch stops as well.
                 if stop_early and trainer.history.out_of_patience:
                     return "converged"
@@ -192,6 +198,7 @@ def run(trainer, held, stop_early, verbose, sample, save):
                     n = trainer.step()
                     if n == 0:
                         return "diverged"
+                    bar.set_description_str(describe(trainer), refresh=False)
                     bar.update(n)
                     if every and trainer.optimizer.t % every == 0:
                         write()
@@ -206,18 +213,40 @@ def run(trainer, held, stop_early, verbose, sample, save):
                     if not math.isfinite(score):  # predictions overflow
                         return "diverged"
                 trainer.end_epoch(score)
-                bar.set_postfix_str(_describe(trainer, score))
+                bar.set_description_str(describe(trainer))
                 if verbose >= 2:
-                    bar.write(f"--- epoch {trainer.epoch}\n{sample()}\n")
+                    bar.write(f"--- epoch {trainer.epoch}\n{sample()}\n", file=sys.stderr)
                 write()
         except KeyboardInterrupt:
+            if trainer.optimizer.t == 0:
+                raise
             if trainer.whole:  # else the last file stays the one to go on from
                 write()
             return "interrupted"
     return "max_iter"
 
 
-def _describe(trainer, score):
-    """Return the text at the end of the progress bar, in bits per character."""
-    text = f"epoch {trainer.epoch}, {trainer.history.loss_curve[-1] / math.log(2):.3f} bits"
-    return text if score is None else f"{text}, validation {-score / math.log(2):.3f}"
+def _progress_bar(trainer, last_epoch, verbose):
+    """Return a bar over all characters; where there is little room it shows losses, not speed."""
+    from tqdm import tqdm
+
+    per_epoch, before = trainer.streams.n_streams * trainer.streams.length, trainer.before
+    return tqdm(
+        total=(last_epoch - before) * per_epoch,
+        initial=(trainer.epoch - before) * per_epoch + trainer.count,
+        desc=describe(trainer), unit="char", unit_scale=True, disable=not verbose,
+        dynamic_ncols=True,
+        bar_format="{percentage:3.0f}%|{bar}| {desc} [{elapsed}<{remaining}, {rate_fmt}]",
+    )  # fmt: skip
+
+
+def describe(trainer):
+    """Return the loss of an epoch so far, in bits per character, and the last validation's."""
+    history, text = trainer.history, f"epoch {trainer.epoch + 1}"
+    if trainer.count:
+        text += f": {trainer.total / trainer.count / math.log(2):.3f} bits"
+    elif history.loss_curve:
+        text = f"epoch {trainer.epoch}: {history.loss_curve[-1] / math.log(2):.3f} bits"
+    if history.validation_scores:
+        text += f", validation {-history.validation_scores[-1] / math.log(2):.3f}"
+    return text
