@@ -18,10 +18,10 @@ from llvmlite import ir
 from numba import config, prange, types
 from numba._dispatcher import compute_fingerprint
 from numba.core import cgutils
-from numba.core.datamodel import default_manager
 from numba.extending import intrinsic
 
 from numlstm.kernels._jit import kernel, parallel_kernel
+from numlstm.kernels._owners import without_owner
 
 # About 0.15 ms of products. Less gains little on a free machine (64 x 50 x 1 x 32: 0.60 against
 # 0.71 ms a training step) and loses much on a busy one (1.2 ms).
@@ -170,23 +170,6 @@ def put_on_stack(typingctx, args):
         return builder.ptrtoint(slot, ir.IntType(64))
 
     return types.int64(args), codegen
-
-
-def without_owner(builder, kind, value):
-    """Return an argument whose arrays belong to nobody: Numba then counts no references to them.
-
-    A counter is an atomic operation on a line of memory that all workers share, at every call of a
-    helper with an array: up to half a microsecond each. The caller keeps the arrays alive.
-    """
-    if isinstance(kind, types.Array):
-        place = default_manager.lookup(kind).get_field_position("meminfo")
-        nobody = ir.Constant(value.type.elements[place], None)
-        return builder.insert_value(value, nobody, place)
-    if isinstance(kind, types.BaseTuple):
-        for k, inner in enumerate(kind):
-            part = without_owner(builder, inner, builder.extract_value(value, k))
-            value = builder.insert_value(value, part, k)
-    return value
 
 
 @intrinsic

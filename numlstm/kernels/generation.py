@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from numlstm.kernels._jit import helper, kernel
+from numlstm.kernels._owners import borrow
 from numlstm.kernels.cell import cell_forward
 from numlstm.kernels.products import panel_rows, row_times_gates, row_times_panels
 from numlstm.kernels.simd import (
@@ -215,6 +216,9 @@ def read_tokens_chunk(model, scratch, tokens, phase, V, log_probabilities, team,
     that holds the state is `phase` before, and (phase + n) % 2 after.
     """
     never_inline()
+    model, scratch, tokens, log_probabilities, team = borrow(
+        (model, scratch, tokens, log_probabilities, team)
+    )
     n_workers = join(team, worker, n_workers)
     if n_workers == 0:
         return
@@ -301,6 +305,7 @@ def generate_tokens_chunk(
     uniforms (B, n) decide; temperature 0 takes the most probable token. `phase` as above.
     """
     never_inline()
+    model, scratch, uniforms, tokens, team = borrow((model, scratch, uniforms, tokens, team))
     n_workers = join(team, worker, n_workers)
     if n_workers == 0:
         return

@@ -23,6 +23,7 @@ from typing import NamedTuple
 import numpy as np
 
 from numlstm.kernels._jit import helper, kernel
+from numlstm.kernels._owners import borrow
 from numlstm.kernels.cell import cell_forward
 from numlstm.kernels.simd import (
     TILE_ROWS,
@@ -185,6 +186,9 @@ def lstm_forward_chunk(
     worker, n_workers : int
     """
     never_inline()
+    x, lookup, panels, first, active, tape, last, outputs = borrow(
+        (x, lookup, panels, first, active, tape, last, outputs)
+    )
     denormals = flush_denormals()
     gates, c, h = tape
     B, Hp, T = h.shape[1], h.shape[2], active.shape[0] - 1

@@ -7,6 +7,7 @@ meeting of threads costs as much.
 import numpy as np
 
 from numlstm.kernels._jit import helper, kernel
+from numlstm.kernels._owners import borrow
 from numlstm.kernels.cell import cell_forward
 from numlstm.kernels.lstm import preactivations
 from numlstm.kernels.products import Rows, row_times_gates
@@ -85,6 +86,9 @@ def step_layers(parameters, layers, x, state_h, state_c, h, c, gates, new_h, new
         Written: the state after the step.
     """
     never_inline()
+    parameters, layers, x, state_h, state_c, h, c, gates, new_h, new_c = borrow(
+        (parameters, layers, x, state_h, state_c, h, c, gates, new_h, new_c)
+    )
     n_layers, B, H = state_h.shape
     Hp = h.shape[3]
     x_flat, h_flat = x.reshape(-1), h.reshape(-1)
