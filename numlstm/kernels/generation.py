@@ -25,7 +25,7 @@ from numlstm.kernels.team import join, learn, make_known, meet, will_read, will_
 from numlstm.kernels.vectors import add_vectors
 
 SHARED_LOGITS = 100_000  # weights of a dense layer that is worth one more meeting
-DRAWING, CELL = 20_000, 500  # a draw, and a vector of a cell update, cost as many weights' products
+DRAWING, CELL = 10_000, 500  # a draw, and a vector of a cell update, cost as many weights' products
 
 
 class Model(NamedTuple):
