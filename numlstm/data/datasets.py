@@ -202,15 +202,10 @@ def make_adding_problem(n_samples=1000, n_timesteps=100, *, random_state=None):
     Who always answers 1, the mean of ``y``, has a mean squared error of 1/6, the variance of
     the sum of two such numbers. A model has learned to look at the marks only if it does better.
 
-    The task is experiment 4 of [1]_, which draws from [-1, 1], lets lengths vary and scales
-    the sum; the plain form made here, of fixed length with one mark in each half, is that of [2]_.
-
-    References
-    ----------
-    .. [1] Hochreiter, S. and Schmidhuber, J. (1997), Long Short-Term Memory, *Neural
-       Computation* 9(8), 1735-1780.
-    .. [2] Arjovsky, M., Shah, A. and Bengio, Y. (2016), Unitary Evolution Recurrent Neural
-       Networks, *Proceedings of ICML*.
+    The task is experiment 4 of Hochreiter & Schmidhuber, *Long Short-Term Memory* (Neural
+    Computation 9(8), 1997), who draw from [-1, 1], let lengths vary and scale the sum. The plain
+    form made here, of fixed length with one mark in each half, is that of Arjovsky, Shah & Bengio,
+    *Unitary Evolution Recurrent Neural Networks* (Proceedings of ICML, 2016).
 
     Examples
     --------
