@@ -31,7 +31,7 @@ def global_norm(gradient):
         return math.sqrt(total)
     total = 0.0  # float32 overflows at elements that are large, but finite
     for k in range(gradient.shape[0]):
-        total += float(gradient[k]) ** 2
+        total += np.float64(gradient[k]) ** 2  # float() of a float32 is one, to Numba
     return math.sqrt(total)
 
 
