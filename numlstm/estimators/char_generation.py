@@ -34,9 +34,7 @@ class CharGenerationMixin:
 
     def _read(self, model, scratch, tokens):
         """Run tokens (B, n) through the model; return the phase it is then in."""
-        phase = 0
-        for phase, _ in self._parts(model, scratch, tokens, wanted=False):
-            pass
+        *_, (phase, _) = self._parts(model, scratch, tokens, wanted=False)
         return phase
 
     def _parts(self, model, scratch, tokens, wanted):

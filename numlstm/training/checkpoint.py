@@ -12,7 +12,7 @@ KIND = "text checkpoint"
 
 def fingerprint(tokens):
     """Return a sha256 of an array."""
-    return hashlib.sha256(np.ascontiguousarray(tokens).tobytes()).hexdigest()
+    return hashlib.sha256(np.ascontiguousarray(tokens)).hexdigest()
 
 
 def save_checkpoint(path, trainer, identity):
