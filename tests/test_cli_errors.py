@@ -100,7 +100,7 @@ ERRORS = {
     FORECAST + "--column price": "sales.csv has no column 'price'; its columns are month, sales",
     FORECAST + "--column month": "sales.csv, line 2: month must be a number, got '2020-0'",
     "forecast endless.csv --horizon 3": "endless.csv, line 4: a must be a number, got 'inf'",
-    "forecast comma.csv --horizon 1": "comma.csv, line 3 must have as many fields as the header, 1, got 2",
+    "forecast comma.csv --horizon 1": "line 3 must have as many fields as the header, 1, got 2",
     "forecast semicolons.csv --horizon 1": "must have commas between its fields, got ';'",
     "forecast tabs.csv --horizon 1 --column a": "must have commas between its fields, got '\\t'",
     "forecast gap.csv --horizon 3": "gap.csv: 1 of the last 7 values of a are missing",
