@@ -4,6 +4,7 @@ book/09_characters.md derives temperature and bits per character; book/10_memory
 """
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
@@ -269,8 +270,10 @@ class CharGenerationMixin:
         Returns
         -------
         float
+            Infinite where it is beyond all floats.
         """
-        return math.exp(-self.score(text))
+        with np.errstate(over="ignore"):
+            return float(np.exp(-self.score(text)))
 
     def predict_proba(self, prefixes):
         """Return the distribution of the next character.
@@ -290,8 +293,10 @@ class CharGenerationMixin:
         """
         from scipy.special import softmax
 
-        if isinstance(prefixes, str):
-            raise TypeError("prefixes must be a list of strings, got one string")
+        if isinstance(prefixes, str) or not isinstance(prefixes, Iterable):
+            got = "one string" if isinstance(prefixes, str) else type(prefixes).__name__
+            raise TypeError(f"prefixes must be a list of strings, got {got}")
+        prefixes = list(prefixes)
         model, network = self._running_model(), self._network
         out = np.empty((len(prefixes), network.n_tokens))
         for row, prefix in zip(out, prefixes, strict=True):
