@@ -31,7 +31,7 @@ def memory(settings):
     yield {"name": CASE.name, "mb": mb, "torch_mb": torch_mb, "ratio": mb / torch_mb}
 
 
-def _resident(key):
+def resident(key):
     """Return a line of this process's status, in MB."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(key + ":"):
@@ -52,10 +52,10 @@ def measure(side):
     make(_small(task)).train()
     contender = make(task)
     Path("/proc/self/clear_refs").write_text("5")  # sets VmHWM back
-    before = _resident("VmRSS")
+    before = resident("VmRSS")
     for _ in range(3):
         contender.train()
-    return _resident("VmHWM") - before
+    return resident("VmHWM") - before
 
 
 def _numlstm():

@@ -95,7 +95,8 @@ def score(arguments):
     _say_if_cold("read_tokens_chunk")
     bits = model.bits_per_char(text)
     n = count(len(text), "characters")
-    print(f"{n}, {bits:.4f} bits per character, perplexity {2**bits:.3f}")
+    perplexity = 2**bits if bits < 1024 else math.inf
+    print(f"{n}, {bits:.4f} bits per character, perplexity {perplexity:.3f}")
 
 
 def forecast(arguments):

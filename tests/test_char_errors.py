@@ -224,6 +224,9 @@ def test_bad_texts_to_measure(model):
     for call in (model.predict, model.predict_proba):
         with pytest.raises(TypeError, match="prefixes must be a list of strings, got one string"):
             call("the")
+        for odd in (None, 5):
+            with pytest.raises(TypeError, match=f"of strings, got {type(odd).__name__}"):
+                call(odd)
         with pytest.raises(TypeError, match="prefixes must be a string, got int"):
             call(["the", 5])
 

@@ -264,6 +264,13 @@ def test_measures_belong_together(trained):
         assert np.array_equal(trained.surprisal(text[:k]), surprisal[:k])
 
 
+def test_a_perplexity_beyond_all_floats_is_infinite(trained):
+    sure = copy.deepcopy(trained)
+    sure._network.parameters *= 1e4
+    assert sure.score("rrr") < -1000
+    assert sure.perplexity("rrr") == math.inf
+
+
 def test_predict_says_what_surprisal_says(trained):
     prefixes = ["", "s", "she sel", "she sells sea"]
     p = trained.predict_proba(prefixes)

@@ -291,3 +291,16 @@ def test_memory_grows_by_a_few_bytes_per_character(character, monkeypatch):
     (low, short), (high, long) = peaks
     assert (high - low) / (long - short) < 4
     assert low < 40e6 + 4 * short
+
+
+@pytest.mark.parametrize(("name", "limit"), [("bits_per_char", 2), ("surprisal", 10)])
+def test_measures_take_a_few_bytes_per_character(name, limit):
+    model, peaks = char_lstm(hidden_size=2, max_iter=0).fit(TEXT), []
+    for n in (1, 50_000, 150_000):  # the first makes what is made once
+        text = SENTENCE * (n // len(SENTENCE) + 1)
+        tracemalloc.start()
+        getattr(model, name)(text)
+        peaks.append((tracemalloc.get_traced_memory()[1], len(text)))
+        tracemalloc.stop()
+    _, (low, short), (high, long) = peaks
+    assert (high - low) / (long - short) < limit

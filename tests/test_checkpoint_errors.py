@@ -77,6 +77,37 @@ def test_a_whole_file_of_nonsense_is_refused(stopped, tmp_path, key, value):
         char_lstm().fit(TEXT, HELD, checkpoint=tmp_path / "c")
 
 
+MT = "MT19937"
+NONSENSE = [
+    ({"rng": [MT, 625, 0, 0.0]}, "rng must be from 0 to 624, got 625"),
+    ({"rng": [MT, -1, 0, 0.0]}, "rng must be from 0 to 624, got -1"),
+    ({"rng": ["PCG64", 1, 0, 0.0]}, ""),
+    ({"epoch": 5}, "epoch must be from 0 to 4, got 5"),
+    ({"position": -1}, "position must be from 0 to .*, got -1"),
+    ({"position": 10**6}, "position must be from 0 to .*, got 1000000"),
+    ({"position": 3}, "steps, epoch, position, total and count do not belong together"),
+    ({"epoch": 1}, "do not belong together"),
+    ({"count": 0}, "do not belong together"),
+    ({"total": float("nan")}, "do not belong together"),
+]
+
+
+@pytest.mark.parametrize(("change", "what"), NONSENSE)
+def test_a_state_that_cannot_be_is_refused(stopped, tmp_path, change, what):
+    kind, arrays, content = read_model(stopped)
+    write_model(tmp_path / "c", kind, arrays, content | change)
+    with pytest.raises(
+        ValueError, match=f"c holds a text checkpoint that makes no sense: .*{what}"
+    ):
+        char_lstm().fit(TEXT, HELD, checkpoint=tmp_path / "c")
+
+
+def test_a_dtype_of_another_name_is_the_same(stopped, tmp_path):
+    stop_after(tmp_path / "c", 7, dtype="float64")
+    model = char_lstm(dtype=np.float64).fit(TEXT, checkpoint=tmp_path / "c")
+    assert outcome(model) == outcome(char_lstm(dtype="float64").fit(TEXT))
+
+
 @pytest.mark.parametrize("seed", [None, np.random.RandomState(0)])
 def test_a_checkpoint_needs_a_seed(seed, tmp_path):
     with pytest.raises(ValueError, match="a checkpoint needs an integer random_state, got"):

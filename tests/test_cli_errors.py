@@ -100,6 +100,9 @@ ERRORS = {
     FORECAST + "--column price": "sales.csv has no column 'price'; its columns are month, sales",
     FORECAST + "--column month": "sales.csv, line 2: month must be a number, got '2020-0'",
     "forecast endless.csv --horizon 3": "endless.csv, line 4: a must be a number, got 'inf'",
+    "forecast comma.csv --horizon 1": "line 3 must have as many fields as the header, 1, got 2",
+    "forecast semicolons.csv --horizon 1": "must have commas between its fields, got ';'",
+    "forecast tabs.csv --horizon 1 --column a": "must have commas between its fields, got '\\t'",
     "forecast gap.csv --horizon 3": "gap.csv: 1 of the last 7 values of a are missing",
     "forecast gap.csv --horizon 30": "gap.csv: 1 of the last 7",
     "forecast holes.csv --horizon 3": "holes.csv: a must hold a run of window + horizon",
@@ -115,6 +118,7 @@ def folder(tmp_path_factory):
     files = {
         "text.txt": TEXT, "empty": "", "short": "short", "other": "thŽ", "binary": b"a\xff\x00b",
         "header.csv": "a,b\n", "bare.csv": "1,2\n3,4\n5,6\n", "endless.csv": "a\n1\n2\ninf\n3\n",
+        "comma.csv": "a\n1,\n2,5\n", "semicolons.csv": "a;b\n1;2\n", "tabs.csv": "a\tb\n1\t2\n",
         "sales.csv": "month,sales\n" + "".join(f"2020-{k},{k % 7}\n" for k in range(60)),
         "gap.csv": "b,a\n" + "2,1\n" * 29 + "2,\n", "holes.csv": "a\n1\n2\n3\n\n1\n2\n3\n",
     }  # fmt: skip

@@ -79,6 +79,23 @@ def test_a_file_in_the_cache_needs_no_network(cache, network):
     assert network.calls == []
 
 
+@pytest.mark.parametrize("damaged", [b"", b"<html>", PLAY.encode()[:-1], b"\xff" * len(PLAY)])
+def test_a_damaged_file_in_the_cache_is_downloaded_again(damaged, cache, network):
+    cache.mkdir()
+    (cache / "tinyshakespeare.txt").write_bytes(damaged)
+    answer, network.answer = network.answer, OSError("no network")
+    expected = (
+        rf"shakespeare.txt is not .*: {len(damaged)} bytes .*downloaded \(no network\)\. With"
+    )
+    with pytest.raises(OSError, match=expected):
+        fetch_tiny_shakespeare()
+    assert (cache / "tinyshakespeare.txt").read_bytes() == damaged
+    network.answer = answer
+    assert fetch_tiny_shakespeare() == PLAY
+    assert (cache / "tinyshakespeare.txt").read_bytes() == PLAY.encode()
+    assert files(cache) == ["tinyshakespeare.txt"]
+
+
 def test_a_copy_elsewhere_needs_no_network(cache, network, tmp_path):
     (tmp_path / "copy.txt").write_text(PLAY)
     assert fetch_tiny_shakespeare(tmp_path / "copy.txt") == PLAY

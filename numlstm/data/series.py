@@ -272,10 +272,18 @@ def read_column(path, column):
     if all(map(_is_number, header)):
         raise ValueError(f"{path} must begin with a header, got numbers: {', '.join(header[:5])}")
     column = header[-1] if column is None else column
+    odd = [mark for mark in ";\t" if mark in header[0]] if len(header) == 1 else []
+    if odd:
+        raise ValueError(f"{path} must have commas between its fields, got {odd[0]!r}")
     if column not in header:
         raise ValueError(f"{path} has no column {column!r}; its columns are {', '.join(header)}")
     k, values = header.index(column), []
     for line, row in rows[1:]:
+        if any(row[len(header) :]):  # such as a comma for the point of a number
+            raise ValueError(
+                f"{path}, line {line} must have as many fields as the header, {len(header)}, "
+                f"got {len(row)}"
+            )
         field = row[k].strip() if k < len(row) else ""
         if field and not _is_number(field):
             raise ValueError(f"{path}, line {line}: {column} must be a number, got {field!r}")

@@ -53,7 +53,7 @@ def fetch_tiny_shakespeare(path=None):
     ----------
     path : path, optional
         A copy on this machine. By default one is downloaded once and kept in the folder
-        NUMLSTM_DATA, or else in the user's cache folder.
+        NUMLSTM_DATA, or else in the user's cache folder; should it be damaged, once more.
 
     Returns
     -------
@@ -74,8 +74,12 @@ def fetch_tiny_shakespeare(path=None):
         return _checked(Path(path).read_bytes(), path)
     target = data_home() / "tinyshakespeare.txt"
     if target.exists():
-        return _checked(target.read_bytes(), target)
-    data = _download(target)
+        try:
+            return _checked(target.read_bytes(), target)
+        except ValueError as error:
+            data = _download(target, f"{error}. ")
+    else:
+        data = _download(target)
     text = _checked(data, TINY_SHAKESPEARE["url"])
     target.parent.mkdir(parents=True, exist_ok=True)
     # Beside the target and then renamed: whoever looks meanwhile finds a whole file or none.
@@ -86,7 +90,7 @@ def fetch_tiny_shakespeare(path=None):
     return text
 
 
-def _download(target):
+def _download(target, reason=""):
     from http.client import HTTPException
     from urllib.request import urlopen
 
@@ -96,7 +100,7 @@ def _download(target):
             return answer.read(TINY_SHAKESPEARE["bytes"] + 1)
     except (OSError, HTTPException) as error:
         raise OSError(
-            f"tiny-shakespeare could not be downloaded ({error}). Without a network, put "
+            f"{reason}tiny-shakespeare could not be downloaded ({error}). Without a network, put "
             f"tinyshakespeare/input.txt of the char-rnn repository at {target}, or pass its path"
         ) from error
 

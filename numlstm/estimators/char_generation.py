@@ -4,6 +4,7 @@ book/09_characters.md derives temperature and bits per character; book/10_memory
 """
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
@@ -32,15 +33,26 @@ class CharGenerationMixin:
             self._model = self._network.model()
         return self._model
 
-    def _read(self, model, scratch, tokens, wanted=False, phase=0):
-        """Run tokens (B, n) through the model; return phase and log-probabilities (B, n)."""
-        parts = []
-        with thread_limit(self.n_threads):
-            for start in range(0, tokens.shape[1], PART):
-                part = np.ascontiguousarray(tokens[:, start : start + PART], np.int32)
+    def _read(self, model, scratch, tokens):
+        """Run tokens (B, n) through the model; return the phase it is then in."""
+        *_, (phase, _) = self._parts(model, scratch, tokens, wanted=False)
+        return phase
+
+    def _parts(self, model, scratch, tokens, wanted):
+        """Run tokens (B, n) through the model; yield phase and log-probabilities, a part each."""
+        phase = 0
+        for start in range(0, tokens.shape[1], PART):
+            part = np.ascontiguousarray(tokens[:, start : start + PART], np.int32)
+            with thread_limit(self.n_threads):
                 phase, log_p = self._network.read(model, scratch, part, phase, wanted)
-                parts.append(log_p)
-        return phase, np.concatenate(parts, axis=1) if wanted and parts else None
+            yield phase, log_p
+
+    def _log_probabilities(self, text):
+        """Yield the log-probabilities of a text's characters, a part each, in nats."""
+        model = self._running_model()
+        tokens = self._vocabulary.encode("text", check_text("text", text, 1))
+        for _, log_p in self._parts(model, self._network.scratch(1), tokens[None], wanted=True):
+            yield log_p[0]
 
     def _sampler(self, prompt, temperature, top_k, top_p, n_samples, random_state):
         """Check the arguments, read the prompt; return a function that draws n more characters."""
@@ -56,7 +68,7 @@ class CharGenerationMixin:
         scratch = network.scratch(n_samples)
         phase = 0
         if len(tokens):
-            phase, _ = self._read(model, scratch, np.tile(tokens, (n_samples, 1)))
+            phase = self._read(model, scratch, np.broadcast_to(tokens, (n_samples, len(tokens))))
 
         how = temperature, min(top_k, network.n_tokens), top_p
 
@@ -173,10 +185,11 @@ class CharGenerationMixin:
         ------
         NotFittedError, TypeError, ValueError
         """
-        model = self._running_model()
-        tokens = self._vocabulary.encode("text", check_text("text", text, 1))
-        _, log_p = self._read(model, self._network.scratch(1), tokens[None], wanted=True)
-        return -log_p[0]
+        out, at = np.empty(len(check_text("text", text))), 0
+        for part in self._log_probabilities(text):
+            np.negative(part, out=out[at : at + len(part)])
+            at += len(part)
+        return out
 
     def trace(self, text):
         """Return every gate and state of every character while the network reads a text.
@@ -216,7 +229,7 @@ class CharGenerationMixin:
         float
             In nats. The first character is drawn from the logits of the zero state.
         """
-        return -float(self.surprisal(text).sum())
+        return float(sum(part.sum() for part in self._log_probabilities(text)))
 
     def score(self, text, y=None):
         """Return the mean log-likelihood per character.
@@ -232,7 +245,7 @@ class CharGenerationMixin:
         float
             In nats; higher is better.
         """
-        return -float(self.surprisal(text).mean())
+        return self.log_prob(text) / len(text)
 
     def bits_per_char(self, text):
         """Return the mean surprisal of a text, in bits per character.
@@ -257,8 +270,10 @@ class CharGenerationMixin:
         Returns
         -------
         float
+            Infinite where it is beyond all floats.
         """
-        return math.exp(-self.score(text))
+        with np.errstate(over="ignore"):
+            return float(np.exp(-self.score(text)))
 
     def predict_proba(self, prefixes):
         """Return the distribution of the next character.
@@ -278,8 +293,10 @@ class CharGenerationMixin:
         """
         from scipy.special import softmax
 
-        if isinstance(prefixes, str):
-            raise TypeError("prefixes must be a list of strings, got one string")
+        if isinstance(prefixes, str) or not isinstance(prefixes, Iterable):
+            got = "one string" if isinstance(prefixes, str) else type(prefixes).__name__
+            raise TypeError(f"prefixes must be a list of strings, got {got}")
+        prefixes = list(prefixes)
         model, network = self._running_model(), self._network
         out = np.empty((len(prefixes), network.n_tokens))
         for row, prefix in zip(out, prefixes, strict=True):

@@ -68,6 +68,7 @@ class CharSaveMixin(SaveMixin):
             raise ValueError(
                 f"a checkpoint needs an integer random_state, got {self.random_state!r}"
             )
+        parameters["dtype"] = np.dtype(self.dtype)  # which has several names
         return {k: str(v) for k, v in parameters.items()} | {
             "text": fingerprint(tokens),
             "validation text": None if held is None else fingerprint(held),

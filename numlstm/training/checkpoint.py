@@ -1,6 +1,7 @@
 """Checkpoints of text training: all that the rest of it depends on, in one file."""
 
 import hashlib
+import math
 
 import numpy as np
 
@@ -12,7 +13,7 @@ KIND = "text checkpoint"
 
 def fingerprint(tokens):
     """Return a sha256 of an array."""
-    return hashlib.sha256(np.ascontiguousarray(tokens).tobytes()).hexdigest()
+    return hashlib.sha256(np.ascontiguousarray(tokens)).hexdigest()
 
 
 def save_checkpoint(path, trainer, identity):
@@ -132,8 +133,27 @@ def _restore(path, trainer, arrays, saved):
         network.set_weights(group("best"), history.best_parameters)
     for k, carry in enumerate(trainer.state):
         carry.h[:, : state[2]], carry.c[:, : state[2]] = arrays["state.h"][k], arrays["state.c"][k]
-    name, position, has_gauss, gauss = saved["rng"]
-    trainer.rng.set_state((name, arrays["rng"], position, has_gauss, gauss))
+    name, place, has_gauss, gauss = saved["rng"]
+    _check_range("rng", place, 624)  # NumPy would read on beyond its state
+    trainer.rng.set_state((name, arrays["rng"], place, has_gauss, gauss))
     optimizer.t, trainer.epoch = int(saved["steps"]), int(saved["epoch"])
     trainer.position, trainer.total = int(saved["position"]), float(saved["total"])
     trainer.count = int(saved["count"])
+    _check_progress(trainer)
+
+
+def _check_range(name, value, largest):
+    if not 0 <= value <= largest:
+        raise ValueError(f"{name} must be from 0 to {largest}, got {value}")
+
+
+def _check_progress(trainer):
+    """Raise a ValueError if epochs, steps, losses and characters do not belong together."""
+    streams, epoch, done = trainer.streams, trainer.epoch, trainer.position
+    _check_range("epoch", epoch, trainer.settings.max_iter)
+    _check_range("position", done, streams.n_chunks)
+    whole = epoch * streams.n_chunks + done == trainer.optimizer.t
+    whole &= len(trainer.history.loss_curve) == epoch
+    count = streams.n_streams * min(done * streams.seq_length, streams.length)
+    if not whole or trainer.count != count or not math.isfinite(trainer.total):
+        raise ValueError("steps, epoch, position, total and count do not belong together")
