@@ -270,8 +270,6 @@ def squeeze(graph, y):
 
 REFUSED = {
     r"clips .* \(clip=3\)": lambda g: g.layer("x", ONE, clip=3.0),
-    "couples input and forget": lambda g: g.layer("x", ONE, input_forget=1),
-    "peepholes": lambda g: g.layer("x", ONE, "", "", "", g.add(np.ones((1, 9), "f"))),
     "activations .*'relu'": lambda g: g.layer("x", ONE, activations=["Sigmoid", "Relu", "Tanh"]),
     "direction 'reverse' only": lambda g: g.layer("x", ONE, direction="reverse"),
     "a state of its own": lambda g: g.layer("x", ONE, "", g.add(np.ones((1, 1, H), "f"))),

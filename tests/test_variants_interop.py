@@ -18,7 +18,7 @@ CARRIES = {
     "to_torch": {"projection"},
     "to_keras": set(),
     "to_tf1": {"peepholes", "projection"},
-    "to_onnx": set(),
+    "to_onnx": {"peepholes", "coupled gates", "recurrent dropout"},
 }
 PAIRS = [(n, v) for n in CONVERTERS for v in VARIANTS if v not in CARRIES[n]]
 

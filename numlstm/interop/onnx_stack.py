@@ -40,7 +40,7 @@ def find_stack(file):
     stacks = {}
     for node in tops.values():  # the same weights twice are the same layers, applied twice
         stack = _down_from(node, below)
-        stacks.setdefault(tuple(tuple(layer.input[1:4]) for layer in stack), stack)
+        stacks.setdefault(tuple((*layer.input[1:4], *layer.input[7:8]) for layer in stack), stack)
     if len(stacks) != 1:
         reasons = sorted({reason for _, reason in below.values() if reason})
         raise ValueError(
