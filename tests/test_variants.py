@@ -6,10 +6,9 @@ import sys
 import numpy as np
 import pytest
 from sklearn.utils import check_random_state
-from test_lstm_kernels import TOLERANCE, Problem, assert_identical, assert_same, draw_lengths
+from test_lstm_kernels import TOLERANCE, Problem, assert_same, draw_lengths
 
 from numlstm import LSTM, LSTMState, LSTMVariant
-from numlstm.kernels import _threads
 from numlstm.nn import reference_variants as twin
 from numlstm.nn.gradcheck import check_gradients
 from numlstm.nn.variant import LSTMVariantWeights, weight_shapes
@@ -180,18 +179,6 @@ def test_gradients_are_central_differences(variant):
     ends = ("_l0", "_l0_reverse", "_l1", "_l1_reverse")
     assert set(errors) == {"X", "h0", "c0"} | {name + end for name in names for end in ends}
     assert {name: error for name, error in errors.items() if not error < 1e-6} == {}
-
-
-@pytest.mark.parametrize("variant", ["all of TensorFlow", "all", "all, coupled"])
-def test_any_number_of_threads_gives_the_same_bits(variant, monkeypatch):
-    monkeypatch.setattr(_threads, "WORK_PER_THREAD", 1)
-    for shape, dtype in (((13, 5, 9, 20), "float32"), ((5, 4, 3, 17), "float64")):
-        p = make_problem(*shape, variant, n_layers=2, bidirectional=True, lengths="mixed",
-                         dtype=dtype)  # fmt: skip
-        with _threads.thread_limit(1):
-            expected = run(p)
-        with _threads.thread_limit(2):
-            assert_identical(run(p), expected)
 
 
 # What the options mean -----------------------------------------------------------------------
