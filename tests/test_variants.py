@@ -5,12 +5,12 @@ import sys
 
 import numpy as np
 import pytest
-from sklearn.utils import check_random_state
 from test_lstm_kernels import TOLERANCE, Problem, assert_same, draw_lengths
 
 from numlstm import LSTM, LSTMState, LSTMVariant
 from numlstm.nn import reference_variants as twin
 from numlstm.nn.gradcheck import check_gradients
+from numlstm.nn.masks import MaskSeed
 from numlstm.nn.variant import LSTMVariantWeights, weight_shapes
 
 ALL = {
@@ -71,7 +71,7 @@ def make_problem(
 
 def run(p):
     """Return all results of training with the first masks of SEED, and of inference."""
-    p.lstm._rng = check_random_state(SEED)
+    p.lstm._masks = MaskSeed(SEED)
     outputs, final = p.lstm.forward(p.X, lengths=p.lengths, state=p.state)
     gradients = p.lstm.backward(p.d_outputs, p.d_state)
     called, called_final = p.lstm(p.X, lengths=p.lengths, state=p.state)
@@ -87,7 +87,7 @@ def twin_masks(lstm, N, T):
     """Return the masks of SEED for the twin, layer by layer: rows first, without padding."""
     R, H = lstm._stack.widths
     masks = []
-    for m in lstm._stack.draw_masks(check_random_state(SEED), np.arange(N), T):
+    for m in lstm._stack.draw_masks(MaskSeed(SEED).next_rng(), np.arange(N), T):
         zone_c, zone_h = (
             zone.transpose(1, 0, 2)[..., :width].astype(float) if zone.size else 0.0
             for zone, width in ((m.zone_c, H), (m.zone_h, R))
@@ -174,7 +174,10 @@ def test_a_small_one_is_the_twin():
 @variants
 def test_gradients_are_central_differences(variant):
     p = make_problem(2, 3, 2, 3, variant, n_layers=2, bidirectional=True, lengths="mixed")
-    errors = check_gradients(p.lstm, p.X, lengths=p.lengths, state=p.state, random_state=SEED)
+    # Where most cells are clipped little gradient is left, and rounding shows with a shorter step.
+    errors = check_gradients(
+        p.lstm, p.X, lengths=p.lengths, state=p.state, random_state=SEED, eps=1e-5
+    )
     names = [name for name, w in p.lstm.weights[0]._asdict().items() if w is not None]
     ends = ("_l0", "_l0_reverse", "_l1", "_l1_reverse")
     assert set(errors) == {"X", "h0", "c0"} | {name + end for name in names for end in ends}

@@ -5,6 +5,7 @@ from dataclasses import asdict
 import numpy as np
 
 from numlstm.data.validation import as_random_state, check_bool
+from numlstm.nn.masks import MaskSeed
 from numlstm.nn.variant import (
     as_weights,
     check_variant,
@@ -66,7 +67,7 @@ class StoredWeights:
         self = cls.__new__(cls)
         D, wide = first.Wx.shape
         self._build(D, wide // G, len(weights) // directions, bidirectional, dtype, variant)
-        self._rng = as_random_state(random_state)
+        self._masks = MaskSeed.drawn_for(variant, as_random_state(random_state))
         self.weights = weights
         return self
 
@@ -95,6 +96,8 @@ class StoredWeights:
     def save(self, path):
         """Write the layers to a file that `numlstm.load` reads.
 
+        Of a random variant the seed of its masks is kept too: training goes on with the same ones.
+
         Parameters
         ----------
         path : path
@@ -114,6 +117,8 @@ class StoredWeights:
         content = {"bidirectional": self.bidirectional}
         if self.variant is not None:
             content["variant"] = asdict(self.variant)
+            if self.variant.is_random:
+                content["masks"] = [self._masks.seed, self._masks.n_drawn]
         write_model(path, "LSTM", arrays, content)
 
     @classmethod
@@ -132,9 +137,13 @@ class StoredWeights:
                 )
                 for k in range(len(arrays) // len(names))
             ]
-            return cls.from_weights(
-                weights, bidirectional=content["bidirectional"], variant=variant
+            self = cls.from_weights(
+                weights, bidirectional=content["bidirectional"], variant=variant, random_state=0
             )
+            if variant is not None and variant.is_random:
+                seed, n_drawn = content["masks"]
+                self._masks = MaskSeed(seed, n_drawn)
+            return self
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise ValueError(f"{path} holds an LSTM that makes no sense: {error}") from None
 
@@ -146,11 +155,11 @@ class StoredWeights:
                 str(self.dtype), self.variant,
             ),
             "weights": self.weights,
-            "rng": getattr(self, "_rng", None),
+            "masks": self._masks,
         }  # fmt: skip
 
     def __setstate__(self, state):
         """Rebuild from `__getstate__`."""
         self._build(*state["geometry"])
-        self._rng = state["rng"]
+        self._masks = state["masks"]
         self.weights = state["weights"]
