@@ -5,7 +5,7 @@ import sys
 
 import numpy as np
 import pytest
-from test_lstm_kernels import TOLERANCE, Problem, assert_same, draw_lengths
+from test_lstm_kernels import TOLERANCE, Problem, assert_identical, assert_same, draw_lengths
 
 from numlstm import LSTM, LSTMState, LSTMVariant
 from numlstm.nn import reference_variants as twin
@@ -239,6 +239,21 @@ def test_zoneout_keeps_values_of_the_step_before(rng):
     c, before = trace.c[0, :, 1:], trace.c[0, :, :-1]
     new = trace.f[0, :, 1:] * before + trace.i[0, :, 1:] * trace.g[0, :, 1:]
     np.testing.assert_allclose(c, 0.5 * before + 0.5 * new)
+
+
+@variants
+def test_weights_and_gradients_are_arrays_of_their_own(variant):
+    p = make_problem(3, 2, 2, 32, variant)
+    before = p.lstm.weights
+    copies = [[None if a is None else a.copy() for a in w] for w in before]
+    gradients = run(p)
+    kept = {name: array.copy() for name, array in gradients.items()}
+    p.lstm.weights = [type(w)(*(None if a is None else a + 1 for a in w)) for w in before]
+    run(p)
+    assert_identical(gradients, kept)
+    for w, copied in zip(before, copies, strict=True):
+        for a, b in zip(w, copied, strict=True):
+            np.testing.assert_array_equal(a, b)
 
 
 def test_trace_has_the_gates_that_the_formulas_name(rng):

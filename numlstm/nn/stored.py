@@ -1,7 +1,5 @@
 """The weights of an `LSTM` on their way in and out: arrays, files, pickles."""
 
-from dataclasses import asdict
-
 import numpy as np
 
 from numlstm.data.validation import as_random_state, check_bool
@@ -10,6 +8,7 @@ from numlstm.nn.variant import (
     as_weights,
     check_variant,
     check_weights,
+    describe_variant,
     described_variant,
     n_gates,
     weight_fields,
@@ -116,7 +115,7 @@ class StoredWeights:
         }
         content = {"bidirectional": self.bidirectional}
         if self.variant is not None:
-            content["variant"] = asdict(self.variant)
+            content["variant"] = describe_variant(self.variant)
             if self.variant.is_random:
                 content["masks"] = [self._masks.seed, self._masks.n_drawn]
         write_model(path, "LSTM", arrays, content)
