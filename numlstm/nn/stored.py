@@ -113,11 +113,11 @@ class StoredWeights:
             for name, array in w._asdict().items()
             if array is not None
         }
-        content = {"bidirectional": self.bidirectional}
-        if self.variant is not None:
-            content["variant"] = describe_variant(self.variant)
-            if self.variant.is_random:
-                content["masks"] = [self._masks.seed, self._masks.n_drawn]
+        content = {
+            "bidirectional": self.bidirectional,
+            "variant": describe_variant(self.variant),
+            "masks": [self._masks.seed, self._masks.n_drawn],
+        }
         write_model(path, "LSTM", arrays, content)
 
     @classmethod
@@ -139,9 +139,8 @@ class StoredWeights:
             self = cls.from_weights(
                 weights, bidirectional=content["bidirectional"], variant=variant, random_state=0
             )
-            if variant is not None and variant.is_random:
-                seed, n_drawn = content["masks"]
-                self._masks = MaskSeed(seed, n_drawn)
+            seed, n_drawn = content["masks"]
+            self._masks = MaskSeed(seed, n_drawn)
             return self
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise ValueError(f"{path} holds an LSTM that makes no sense: {error}") from None

@@ -195,10 +195,10 @@ def described_variant(content):
 
     Raises
     ------
-    TypeError, ValueError
-        If the options are others than an `LSTMVariant` has.
+    KeyError, TypeError, ValueError
+        If it is missing, or the options are others than an `LSTMVariant` has.
     """
-    described = content.get("variant")
+    described = content["variant"]
     return None if described is None else LSTMVariant(**described)
 
 
