@@ -24,7 +24,7 @@ for variant in (
     LSTMVariant(coupled_gates=True, zoneout_cell=0.1, recurrent_dropout=0.1, proj_size=9),
 ):
     model = LSTMClassifier(40, 2, bidirectional=True, variant=variant, max_iter=1, dropout=0.1)
-    X = [np.ones((n, 3)) for n in (3, 4, 5)]
+    X = [np.random.default_rng(n).normal(size=(n, 3)) for n in (3, 4, 5)]
     model.fit(X, [0, 1, 1]).input_gradients(X)
 """
 
