@@ -169,6 +169,7 @@ def _add_others(parsers):
         "--dtype", choices=("float32", "float64"), action="append",
         help="may be given twice (default: float32)",
     )  # fmt: skip
+    warm.add_argument("--variants", action="store_true", help="those of LSTMVariant as well")
     warm.set_defaults(run=commands.warmup)
 
 

@@ -178,7 +178,7 @@ def warmup(arguments):
     """Run `numlstm warmup`."""
     import time
 
-    from numlstm.estimators.warmup import compile_everything
+    from numlstm.estimators.warmup import compile_everything, compile_variants
     from numlstm.kernels._jit import CACHE_FOLDER
 
     if CACHE_FOLDER is None:
@@ -188,4 +188,6 @@ def warmup(arguments):
     with one_at_a_time(CACHE_FOLDER):
         for dtype in arguments.dtype or ["float32"]:
             compile_everything(dtype)
+            if arguments.variants:
+                compile_variants(dtype)
     print(f"compiled in {time.perf_counter() - begin:.1f} s: {CACHE_FOLDER}")

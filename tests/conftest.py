@@ -72,6 +72,6 @@ def fill_the_cache():
             return
         compiled = shared / "cache" / "numlstm" / CACHE_FOLDER.name
         shutil.copytree(compiled, CACHE_FOLDER, dirs_exist_ok=True)
-        command = [sys.executable, "-m", "numlstm", "warmup", "--dtype", "float64"]
+        command = [sys.executable, "-m", "numlstm", "warmup", "--variants", "--dtype", "float64"]
         if subprocess.run(command, capture_output=True).returncode == 0:
             (CACHE_FOLDER / "filled").touch()

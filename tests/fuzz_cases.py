@@ -4,6 +4,8 @@ import numpy as np
 import pandas as pd
 from hypothesis import strategies as st
 
+from numlstm import LSTMVariant
+
 JUNK = st.sampled_from([None, -1, 0, 2.5, "junk", np.nan, np.inf, [], {}, True, b"x", 1j])
 
 
@@ -20,6 +22,14 @@ PARAMETERS = {
     "bidirectional": st.booleans(),
     "dropout": st.sampled_from([0.0, 0.0, 0.0, 0.3, 1 - 1e-9]),
     "forget_bias": st.sampled_from([1.0, 0.0, -3, 1e3, -1e300, 1e30]),
+    "variant": st.sampled_from(
+        [
+            None,
+            LSTMVariant(peepholes=True, coupled_gates=True, cell_clip=1e-30),
+            LSTMVariant(proj_size=1, proj_clip=1e300, layer_norm=True),
+            LSTMVariant(zoneout_cell=0.5, zoneout_hidden=1 - 1e-9, recurrent_dropout=1 - 1e-9),
+        ]
+    ),
     "solver": st.sampled_from(["adam", "sgd", "lbfgs"]),
     "learning_rate_init": st.one_of(st.sampled_from([1e-3, 1e-2]), positive),
     "alpha": st.one_of(st.just(0.0), positive),

@@ -239,7 +239,7 @@ CELL = ones((D + H, 4 * H), (4 * H,))
     ("layers", "message"),
     [
         ([], "at least one"),
-        ([CELL + CELL], r"layer 0: expected a pair \(kernel, bias\), got 4 items"),
+        ([CELL + CELL], r"layer 0: expected \(kernel, bias\), .* got 4 items"),
         ([ones((5, 12), (3, 4))], r"layer 0: bias must have shape \(4 \* units,\), got \(3, 4\)"),
         ([ones((5, 12), (10,))], r"layer 0: bias must .* got \(10,\)"),
         ([ones((3, 12), (12,))], r"shape \(input size \+ 3, 12\), got \(3, 12\)"),

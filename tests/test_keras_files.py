@@ -135,6 +135,12 @@ REFUSED = {
     "b has the recurrent_activation 'hard_sigmoid', not 'sigmoid'": [
         A, layer(name="b", recurrent_activation="hard_sigmoid")
     ],
+    "a has dropout=0.2, which would be lost, .* drops no inputs: .* get_weights": [
+        layer(dropout=0.2, recurrent_dropout=0.0), B
+    ],
+    "b has recurrent_dropout=0.1, which would be lost, .* one mask for all gates, Keras four": [
+        layer(dropout=0.0), layer(name="b", recurrent_dropout=0.1)
+    ],
     "a reads its input backwards": [layer(go_backwards=True), B],
     "a returns its last output only": [layer(return_sequences=False), B],
     "not form one stack: a reads an input of the model; b reads Dense d": [

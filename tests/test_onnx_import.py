@@ -270,10 +270,11 @@ def squeeze(graph, y):
 
 REFUSED = {
     r"clips .* \(clip=3\)": lambda g: g.layer("x", ONE, clip=3.0),
-    "couples input and forget": lambda g: g.layer("x", ONE, input_forget=1),
-    "peepholes": lambda g: g.layer("x", ONE, "", "", "", g.add(np.ones((1, 9), "f"))),
     "activations .*'relu'": lambda g: g.layer("x", ONE, activations=["Sigmoid", "Relu", "Tanh"]),
     "direction 'reverse' only": lambda g: g.layer("x", ONE, direction="reverse"),
+    "reads its input backwards .ReverseSequence.": lambda g: g.layer(
+        g.node("Transpose", g.node("ReverseSequence", "x", "lengths"), perm=[1, 0, 2]), ONE
+    ),
     "a state of its own": lambda g: g.layer("x", ONE, "", g.add(np.ones((1, 1, H), "f"))),
     "starts from a state of its own": lambda g: g.layer(
         "x", ONE, "", "", g.node("ConstantOfShape", "s", value=numpy_helper.from_array(np.ones(1)))
@@ -281,6 +282,9 @@ REFUSED = {
     "fixed lengths": lambda g: g.layer("x", ONE, g.add(np.array([2, 3], np.int32))),
     "no LSTM operator; its operators are: GRU, Relu": lambda g: g.node(
         "GRU", g.node("Relu", "x"), "w", "r"
+    ),
+    "no LSTM operator; .*: Add, Loop; what a Loop computes is not looked into": lambda g: g.node(
+        "Loop", g.node("Add", "x", "x")
     ),
     "lacks inputs": lambda g: g.node("LSTM", "x", "W"),
     "no fixed W: 'x' is an input": lambda g: g.lstm("x", "x", g.add(np.zeros((1, 12, 3), "f"))),

@@ -123,8 +123,16 @@ CELL = "rnn/multi_rnn_cell/cell_1/basic_lstm_cell/"
 SIDE = "rnn/multi_rnn_cell/cell_1/basic_lstm_cell_1/bias"
 REFUSED = {
     "expected bias of cell 1 too": lambda v: v.pop(CELL + "bias"),
-    "got .*w_f_diag: an LSTMCell with peepholes": lambda v: v.update({CELL + "w_f_diag": 1}),
-    "an LSTMCell with a projection can't": lambda v: v.update({CELL + "projection/kernel": 1}),
+    "expected w_i_diag and w_o_diag of cell 1 too": lambda v: v.update({CELL + "w_f_diag": 1}),
+    "layer 1: all layers must have the variables of layer 0, kernel, bias, .* projection": (
+        lambda v: v.update({CELL + "projection/kernel": np.ones((3, 3))})
+    ),
+    r"layer 1: projection must have shape \(3, features\), got \(2, 3\)": (
+        lambda v: v.update({CELL + "projection/kernel": np.ones((2, 3))})
+    ),
+    r"layer 1: w_o_diag must have shape \(3,\), got \(4,\)": lambda v: v.update(
+        {CELL + f"w_{gate}_diag": np.ones(3 + (gate == "o")) for gate in "fio"}
+    ),
     "two cells side by side": lambda v: v.update({SIDE: 1}),
     r"layer 1: kernel must .*got \(5, 12\)": lambda v: v.update(
         {CELL + "kernel": np.ones((5, 12))}

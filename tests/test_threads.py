@@ -41,11 +41,11 @@ ROW_PASSES = {"lstm_forward_row_chunk", "lstm_backward_row_chunk"}
 OTHERS = {"lstm_weight_gradients_chunk", "transpose_panels_chunk", "unpack_panels_chunk"}
 
 
-def start_child(name, **environment):
-    """Run a function of this file in a fresh process; it must end without an error, in time."""
+def start_child(name, module="test_threads", **environment):
+    """Run a function of a test file in a fresh process; it must end without an error, in time."""
     inherited = {key: value for key, value in os.environ.items() if key != "OMP_NUM_THREADS"}
     environment = inherited | {"NUMBA_NUM_THREADS": "4"} | environment
-    program = f"import sys; sys.path.insert(0, sys.argv[1]); import test_threads as t; t.{name}()"
+    program = f"import sys; sys.path.insert(0, sys.argv[1]); import {module} as t; t.{name}()"
     done = subprocess.run(
         [sys.executable, "-c", program, str(Path(__file__).parent)],
         env={key: value for key, value in environment.items() if value},

@@ -5,13 +5,12 @@ import sys
 
 import numpy as np
 import pytest
-from sklearn.utils import check_random_state
 from test_lstm_kernels import TOLERANCE, Problem, assert_identical, assert_same, draw_lengths
 
 from numlstm import LSTM, LSTMState, LSTMVariant
-from numlstm.kernels import _threads
 from numlstm.nn import reference_variants as twin
 from numlstm.nn.gradcheck import check_gradients
+from numlstm.nn.masks import MaskSeed
 from numlstm.nn.variant import LSTMVariantWeights, weight_shapes
 
 ALL = {
@@ -72,7 +71,7 @@ def make_problem(
 
 def run(p):
     """Return all results of training with the first masks of SEED, and of inference."""
-    p.lstm._rng = check_random_state(SEED)
+    p.lstm._masks = MaskSeed(SEED)
     outputs, final = p.lstm.forward(p.X, lengths=p.lengths, state=p.state)
     gradients = p.lstm.backward(p.d_outputs, p.d_state)
     called, called_final = p.lstm(p.X, lengths=p.lengths, state=p.state)
@@ -88,7 +87,7 @@ def twin_masks(lstm, N, T):
     """Return the masks of SEED for the twin, layer by layer: rows first, without padding."""
     R, H = lstm._stack.widths
     masks = []
-    for m in lstm._stack.draw_masks(check_random_state(SEED), np.arange(N), T):
+    for m in lstm._stack.draw_masks(MaskSeed(SEED).next_rng(), np.arange(N), T):
         zone_c, zone_h = (
             zone.transpose(1, 0, 2)[..., :width].astype(float) if zone.size else 0.0
             for zone, width in ((m.zone_c, H), (m.zone_h, R))
@@ -175,23 +174,14 @@ def test_a_small_one_is_the_twin():
 @variants
 def test_gradients_are_central_differences(variant):
     p = make_problem(2, 3, 2, 3, variant, n_layers=2, bidirectional=True, lengths="mixed")
-    errors = check_gradients(p.lstm, p.X, lengths=p.lengths, state=p.state, random_state=SEED)
+    # Where most cells are clipped little gradient is left, and rounding shows with a shorter step.
+    errors = check_gradients(
+        p.lstm, p.X, lengths=p.lengths, state=p.state, random_state=SEED, eps=1e-5
+    )
     names = [name for name, w in p.lstm.weights[0]._asdict().items() if w is not None]
     ends = ("_l0", "_l0_reverse", "_l1", "_l1_reverse")
     assert set(errors) == {"X", "h0", "c0"} | {name + end for name in names for end in ends}
     assert {name: error for name, error in errors.items() if not error < 1e-6} == {}
-
-
-@pytest.mark.parametrize("variant", ["all of TensorFlow", "all", "all, coupled"])
-def test_any_number_of_threads_gives_the_same_bits(variant, monkeypatch):
-    monkeypatch.setattr(_threads, "WORK_PER_THREAD", 1)
-    for shape, dtype in (((13, 5, 9, 20), "float32"), ((5, 4, 3, 17), "float64")):
-        p = make_problem(*shape, variant, n_layers=2, bidirectional=True, lengths="mixed",
-                         dtype=dtype)  # fmt: skip
-        with _threads.thread_limit(1):
-            expected = run(p)
-        with _threads.thread_limit(2):
-            assert_identical(run(p), expected)
 
 
 # What the options mean -----------------------------------------------------------------------
@@ -249,6 +239,21 @@ def test_zoneout_keeps_values_of_the_step_before(rng):
     c, before = trace.c[0, :, 1:], trace.c[0, :, :-1]
     new = trace.f[0, :, 1:] * before + trace.i[0, :, 1:] * trace.g[0, :, 1:]
     np.testing.assert_allclose(c, 0.5 * before + 0.5 * new)
+
+
+@variants
+def test_weights_and_gradients_are_arrays_of_their_own(variant):
+    p = make_problem(3, 2, 2, 32, variant)
+    before = p.lstm.weights
+    copies = [[None if a is None else a.copy() for a in w] for w in before]
+    gradients = run(p)
+    kept = {name: array.copy() for name, array in gradients.items()}
+    p.lstm.weights = [type(w)(*(None if a is None else a + 1 for a in w)) for w in before]
+    run(p)
+    assert_identical(gradients, kept)
+    for w, copied in zip(before, copies, strict=True):
+        for a, b in zip(w, copied, strict=True):
+            np.testing.assert_array_equal(a, b)
 
 
 def test_trace_has_the_gates_that_the_formulas_name(rng):

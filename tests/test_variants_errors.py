@@ -25,13 +25,38 @@ def assert_same_lstm(actual, expected):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_files_and_pickles_carry_everything(variant, dtype, tmp_path):
     p = make_problem(2, 3, 3, 5, variant, n_layers=2, bidirectional=True, dtype=dtype)
+    p.lstm.forward(p.X)
     p.lstm.save(tmp_path / "lstm")
-    loaded = numlstm.load(tmp_path / "lstm")
-    assert_same_lstm(loaded, p.lstm)
-    assert loaded(p.X)[0].tobytes() == p.lstm(p.X)[0].tobytes()
-    for again in (copy.deepcopy(p.lstm), pickle.loads(pickle.dumps(p.lstm))):
-        assert_same_lstm(again, p.lstm)
-        assert again.forward(p.X)[0].tobytes() == copy.deepcopy(p.lstm).forward(p.X)[0].tobytes()
+    others = [
+        numlstm.load(tmp_path / "lstm"), copy.deepcopy(p.lstm), pickle.loads(pickle.dumps(p.lstm))
+    ]  # fmt: skip
+    before, after = p.lstm(p.X)[0].tobytes(), p.lstm.forward(p.X)[0].tobytes()
+    for other in others:
+        assert_same_lstm(other, p.lstm)
+        assert other(p.X)[0].tobytes() == before
+        assert other.forward(p.X)[0].tobytes() == after  # with the masks that come next
+
+
+@pytest.mark.parametrize(
+    ("masks", "match"),
+    [
+        (None, "makes no sense: .*masks"),
+        ([1], "makes no sense"),
+        ([-1, 0], r"the seed of the masks must be an integer in \[0, 2147483647\], got -1"),
+        ([1, 0.5], "the number of masks drawn must be an integer of at least 0, got 0.5"),
+        ("12", "the seed of the masks must be an integer"),
+    ],
+)
+def test_a_file_whose_masks_make_no_sense_is_refused(masks, match, tmp_path):
+    make_problem(1, 1, 3, 6, "zoneout").lstm.save(tmp_path / "lstm")
+    kind, arrays, content = read_model(tmp_path / "lstm")
+    assert content["masks"][1] == 0
+    content["masks"] = masks
+    if masks is None:
+        del content["masks"]
+    write_model(tmp_path / "lstm", kind, arrays, content)
+    with pytest.raises(ValueError, match=match):
+        numlstm.load(tmp_path / "lstm")
 
 
 @pytest.mark.parametrize(

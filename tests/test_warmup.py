@@ -12,13 +12,20 @@ from test_cli import COMMAND, write_text_and_table
 USES = """
 import sys
 import numpy as np
-from numlstm import LSTM
+from numlstm import LSTM, LSTMClassifier, LSTMVariant
 from numlstm.cli import main
 for line in open("uses.txt"):
     if main(line.split()):
         sys.exit(line)
 one_sequence = LSTM(1, 192)  # work enough for two threads
 one_sequence.backward(one_sequence.forward(np.zeros((1, 200, 1), "float32"))[0])
+for variant in (
+    LSTMVariant(peepholes=True, layer_norm=True, cell_clip=1),
+    LSTMVariant(coupled_gates=True, zoneout_cell=0.1, recurrent_dropout=0.1, proj_size=9),
+):
+    model = LSTMClassifier(40, 2, bidirectional=True, variant=variant, max_iter=1, dropout=0.1)
+    X = [np.random.default_rng(n).normal(size=(n, 3)) for n in (3, 4, 5)]
+    model.fit(X, [0, 1, 1]).input_gradients(X)
 """
 
 
@@ -27,7 +34,9 @@ def warm_up_twice_at_once(folder):
     env = os.environ | {"NUMBA_CACHE_DIR": str(folder / "cache")}
     pipe = subprocess.PIPE
     runs = [
-        subprocess.Popen([COMMAND, "warmup"], env=env, stdout=pipe, stderr=pipe, text=True)
+        subprocess.Popen(
+            [COMMAND, "warmup", "--variants"], env=env, stdout=pipe, stderr=pipe, text=True
+        )
         for _ in range(2)
     ]
     said = [(*run.communicate(), run.returncode) for run in runs]

@@ -26,6 +26,7 @@ from numlstm.estimators.sequence_saving import SequenceSaveMixin
 from numlstm.kernels._threads import thread_limit
 from numlstm.nn.memory import Workspace
 from numlstm.nn.network import REGRESSION_LOSSES, SequenceNetwork
+from numlstm.nn.variant import check_variant
 from numlstm.training.history import History
 from numlstm.training.lbfgs import train_lbfgs
 from numlstm.training.loop import Settings, report, train
@@ -73,6 +74,7 @@ class SequenceEstimator(SequenceSaveMixin, BaseEstimator):
         check_bool("bidirectional", self.bidirectional)
         check_number("dropout", self.dropout, 0, 1, below=True)
         check_forget_bias(self.forget_bias)
+        variant = check_variant(self.variant, self.hidden_size)
         check_choice("loss", self.loss, self._losses)
         check_choice("solver", self.solver, SOLVERS)
         check_number("learning_rate_init", self.learning_rate_init, 0, above=True)
@@ -95,6 +97,11 @@ class SequenceEstimator(SequenceSaveMixin, BaseEstimator):
             check_integer("verbose", self.verbose, 0)
         if self.solver == "lbfgs" and self.dropout:
             raise ValueError("dropout needs solver 'adam' or 'sgd': 'lbfgs' minimises one function")
+        if self.solver == "lbfgs" and variant is not None and variant.is_random:
+            raise ValueError(
+                f"variant={variant} draws masks, and needs solver 'adam' or 'sgd': 'lbfgs' "
+                "minimises one function"
+            )
 
     @contextmanager
     def _all_or_nothing(self):
@@ -211,6 +218,7 @@ class SequenceEstimator(SequenceSaveMixin, BaseEstimator):
             "per_step": per_step,
             "dropout": float(self.dropout),
             "dtype": str(np.dtype(self.dtype)),
+            "variant": check_variant(self.variant),
         }
 
     def _check_geometry(self, what, n_outputs, per_step):
@@ -224,12 +232,7 @@ class SequenceEstimator(SequenceSaveMixin, BaseEstimator):
         if self.warm_start and hasattr(self, "_network"):
             self._check_geometry("warm_start", n_outputs, per_step)
             return copy.deepcopy(self._network)
-        geometry = self._geometry(n_outputs, per_step)
-        network = SequenceNetwork(
-            geometry["input_size"], geometry["hidden_size"], n_outputs,
-            n_layers=geometry["n_layers"], bidirectional=geometry["bidirectional"],
-            per_step=per_step, dropout=geometry["dropout"], dtype=geometry["dtype"],
-        )  # fmt: skip
+        network = SequenceNetwork(**self._geometry(n_outputs, per_step))
         network.initialise(float(self.forget_bias), rng)
         return network
 

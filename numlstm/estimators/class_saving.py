@@ -31,7 +31,7 @@ class ClassSaveMixin:
         weights = parameters["class_weight"]
         if isinstance(weights, list):
             parameters = {**parameters, "class_weight": {label: w for label, w in weights}}
-        return cls(**parameters)
+        return super()._from_saved(parameters)
 
     def _y_fits(self, per_step):
         return self._y_ndim == (2 if per_step else 1)

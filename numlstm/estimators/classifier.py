@@ -29,6 +29,7 @@ class LSTMClassifier(ClassifierMixin, ClassSaveMixin, SequencePredictor):
     hidden_size, n_layers : int
     bidirectional : bool
     dropout, forget_bias : float
+    variant : LSTMVariant, optional
         As in `LSTMRegressor`.
     loss : {"log_loss"}
         Cross-entropy of the softmax.
@@ -85,6 +86,7 @@ class LSTMClassifier(ClassifierMixin, ClassSaveMixin, SequencePredictor):
         bidirectional=False,
         dropout=0.0,
         forget_bias=1.0,
+        variant=None,
         loss="log_loss",
         solver="adam",
         learning_rate_init=1e-3,
@@ -110,6 +112,7 @@ class LSTMClassifier(ClassifierMixin, ClassSaveMixin, SequencePredictor):
         self.bidirectional = bidirectional
         self.dropout = dropout
         self.forget_bias = forget_bias
+        self.variant = variant
         self.loss = loss
         self.solver = solver
         self.learning_rate_init = learning_rate_init

@@ -38,6 +38,7 @@ class LSTMForecaster(ForecastSaveMixin, SequenceEstimator):
     hidden_size, n_layers : int
     bidirectional : bool
     dropout, forget_bias : float
+    variant : LSTMVariant, optional
     loss : str
     quantile : float
     solver : str
@@ -105,6 +106,7 @@ class LSTMForecaster(ForecastSaveMixin, SequenceEstimator):
         bidirectional=False,
         dropout=0.0,
         forget_bias=1.0,
+        variant=None,
         loss="squared_error",
         quantile=0.5,
         solver="adam",
@@ -133,6 +135,7 @@ class LSTMForecaster(ForecastSaveMixin, SequenceEstimator):
         self.bidirectional = bidirectional
         self.dropout = dropout
         self.forget_bias = forget_bias
+        self.variant = variant
         self.loss = loss
         self.quantile = quantile
         self.solver = solver

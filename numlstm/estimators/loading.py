@@ -58,7 +58,7 @@ def _check_lstm(path, arrays, content):
     """Raise a ValueError unless every layer of an `LSTM` has arrays that fit together."""
     try:
         variant = described_variant(content)
-    except (TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} holds an LSTM that makes no sense: {error}") from None
     shapes = {}
     for k in range(len(arrays) // len(weight_shapes(variant, 1, 1))):

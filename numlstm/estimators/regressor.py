@@ -28,6 +28,9 @@ class LSTMRegressor(RegressorMixin, SequencePredictor):
         Share of the outputs dropped between layers while training.
     forget_bias : float
         Initial bias of the forget gates.
+    variant : LSTMVariant, optional
+        Peepholes, projection, layer normalisation, recurrent dropout and more; without it the
+        layers are the plain ones.
     loss : {"squared_error", "absolute_error", "huber", "quantile"}
         Mean over targets, on standardised targets if `standardize`. Huber's bend is at 1.
     quantile : float in (0, 1)
@@ -110,6 +113,7 @@ class LSTMRegressor(RegressorMixin, SequencePredictor):
         bidirectional=False,
         dropout=0.0,
         forget_bias=1.0,
+        variant=None,
         loss="squared_error",
         quantile=0.5,
         solver="adam",
@@ -135,6 +139,7 @@ class LSTMRegressor(RegressorMixin, SequencePredictor):
         self.bidirectional = bidirectional
         self.dropout = dropout
         self.forget_bias = forget_bias
+        self.variant = variant
         self.loss = loss
         self.quantile = quantile
         self.solver = solver

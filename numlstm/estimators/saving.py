@@ -48,12 +48,6 @@ class SaveMixin:
         """Return an estimator with the parameters of a file."""
         return cls(**parameters)
 
-    def _least_size(self, fitted):
-        """Return how many numbers the arrays of a file hold at least; see `load`."""
-        g = fitted["geometry"]
-        rows = g["hidden_size"] * g["n_layers"] + g["input_size"] + g["n_outputs"] / 4
-        return 4 * g["hidden_size"] * rows
-
 
 def _plain(value):
     """Return a parameter as JSON can hold it."""

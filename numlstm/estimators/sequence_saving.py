@@ -5,6 +5,7 @@ import numpy as np
 from numlstm.data.validation import check_bool, check_integer, check_shape
 from numlstm.estimators.saving import SaveMixin, check_list
 from numlstm.nn.network import SequenceNetwork
+from numlstm.nn.variant import describe_variant, described_variant, n_gates
 
 NUMBERS = ("n_features_in_", "n_outputs_", "n_iter_", "t_", "_y_ndim")
 LOSSES = ("loss_", "best_loss_", "best_validation_score_")
@@ -40,18 +41,38 @@ class SequenceSaveMixin(SaveMixin):
         facts = (*NUMBERS, *LOSSES, *CURVES, *self._own_facts)
         fitted = {name: getattr(self, name) for name in facts}
         fitted |= {
-            "geometry": self._network.geometry,
+            "geometry": self._network.geometry | self._described_variant(),
             "univariate": bool(self._univariate),
             "feature_names": list(getattr(self, "feature_names_in_", [])),
         }
         return arrays, fitted
 
+    def _described_variant(self):
+        return {"variant": describe_variant(self._network.variant)}
+
+    def _saved_parameters(self):
+        return super()._saved_parameters() | self._described_variant()
+
+    @classmethod
+    def _from_saved(cls, parameters):
+        return super()._from_saved(parameters | {"variant": described_variant(parameters)})
+
+    def _least_size(self, fitted):
+        """Return how many numbers the arrays of a file hold at least; see `load`."""
+        g, variant = fitted["geometry"], self.variant
+        H = R = g["hidden_size"]
+        if variant is not None:
+            R = variant.proj_size or H
+        rows = R * g["n_layers"] + g["input_size"]
+        return n_gates(variant) * H * rows + R * g["n_outputs"]
+
     def _empty(self, fitted):
         """Return a network of the saved geometry, and shapes and dtypes of the file's arrays."""
         self._set_facts(fitted)
         geometry, ahead = fitted["geometry"], getattr(self, "_ahead", 1)
+        geometry = geometry | {"variant": described_variant(geometry)}
         expected = {"input_size": self._input_size, "n_outputs": self.n_outputs_ * ahead}
-        for name in ("hidden_size", "n_layers", "bidirectional", "dropout"):
+        for name in ("hidden_size", "n_layers", "bidirectional", "dropout", "variant"):
             expected[name] = getattr(self, name)
         expected["dtype"] = str(np.dtype(self.dtype))
         for name, value in expected.items():

@@ -11,23 +11,47 @@ from numlstm.estimators.forecaster import LSTMForecaster
 from numlstm.estimators.regressor import LSTMRegressor
 from numlstm.kernels import _threads
 from numlstm.nn.lstm import LSTM
+from numlstm.nn.variant import LSTMVariant
 
 TEXT = "to be, or not to be, that is the question"
 
 
 def compile_everything(dtype):
-    """Compile every kernel for a dtype, for one thread and for several.
+    """Compile every kernel but those of variants for a dtype, for one thread and for several.
 
     Parameters
     ----------
     dtype : {"float32", "float64"}
     """
+    for _ in _both_routes():
+        _use_sequences(dtype)
+        _use_text(dtype)
+
+
+def compile_variants(dtype):
+    """Compile the kernels of variants; they are the same for all options.
+
+    Parameters
+    ----------
+    dtype : {"float32", "float64"}
+    """
+    variant = LSTMVariant(proj_size=4)
+    X = np.zeros((4, 3, 2))
+    for _ in _both_routes():
+        lstm = LSTM(2, 8, dtype=dtype, random_state=0, variant=variant)
+        outputs, state = lstm.forward(X)
+        lstm.backward(outputs, state)
+        model = LSTMRegressor(8, variant=variant, max_iter=1, dtype=dtype, random_state=0)
+        model.fit(X, range(4)).predict(X)
+
+
+def _both_routes():
+    """Yield twice; the second time the smallest task is spread over threads."""
     before = _threads.WORK_PER_THREAD
     try:
-        for work in (before, 1):  # the second time the smallest task is spread over threads
+        for work in (before, 1):
             _threads.WORK_PER_THREAD = work
-            _use_sequences(dtype)
-            _use_text(dtype)
+            yield
     finally:
         _threads.WORK_PER_THREAD = before
 

@@ -36,7 +36,8 @@ def from_keras(layers, dtype=None, bidirectional=False):
     ------
     ValueError
         If a shape is wrong, or a direction is missing. For a file that is damaged or something
-        else, and for layers that are no stack of LSTMs, or not with default activations.
+        else, and for layers that are no stack of LSTMs, not with default activations, or with
+        dropout of their own, on inputs or states.
     ImportError, OSError
         For a file: without the package h5py, of the extra `interop`; if it cannot be read.
     """

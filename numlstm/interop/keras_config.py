@@ -8,6 +8,10 @@ IDLE = {
 GROUPS = {"LSTM": "lstm", "Bidirectional": "bidirectional"}
 MODELS = {"Sequential", "Functional"}
 DEFAULTS = {"activation": "tanh", "recurrent_activation": "sigmoid"}
+DROPOUTS = {
+    "dropout": "since a numlstm.LSTM drops no inputs",
+    "recurrent_dropout": "since that of an LSTMVariant has one mask for all gates, Keras four",
+}
 
 
 def find_stack(config):
@@ -134,6 +138,12 @@ def _check_lstm(name, config, backwards, highest):
     for key, expected in DEFAULTS.items():
         if config[key] != expected:
             raise ValueError(f"{name} has the {key} {config[key]!r}, not {expected!r}")
+    for key, what in DROPOUTS.items():
+        if rate := config.get(key):
+            raise ValueError(
+                f"{name} has {key}={rate}, which would be lost, {what}: it acts in training only, "
+                "and get_weights(), or a .weights.h5 file, is the weights alone"
+            )
     if bool(config.get("go_backwards")) != backwards:
         raise ValueError(f"{name} reads its input backwards (go_backwards)")
     if not (highest or config.get("return_sequences")):

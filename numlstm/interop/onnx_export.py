@@ -7,6 +7,9 @@ from numlstm.interop.onnx_graph import GraphWriter
 from numlstm.interop.onnx_layers import export_lstm
 from numlstm.nn.lstm import LSTM
 
+# Of a variant: what the operator has, and what does nothing outside training.
+CARRIES = ("peepholes", "coupled_gates", "recurrent_dropout")
+
 
 def to_onnx(model, path, dtype=None):
     """Write an LSTM or a fitted estimator as an ONNX model.
@@ -32,7 +35,8 @@ def to_onnx(model, path, dtype=None):
     NotFittedError
     ValueError
         For float64 without leave to round; weights that float32 cannot hold; class labels of a
-        kind that ONNX has not.
+        kind that ONNX has not; a variant with anything but peepholes, coupled gates and recurrent
+        dropout.
     OSError
         If the file cannot be written; an older one then stays as it was.
 
@@ -64,10 +68,15 @@ def to_onnx(model, path, dtype=None):
 
     X and tokens are float32 and int64, series float64. Predictions and forecasts are float64.
     The vocabulary and the classes stand in the model's metadata, as JSON.
+
+    The model is for inference: of dropout nothing is written. The operator's ``clip`` limits the
+    inputs of the activations, which is another thing than `cell_clip`.
     """
     graph = GraphWriter()
     kind, export = _kind(model)
-    dtype = _check_dtype(kind, model if kind == "LSTM" else model.lstm_, dtype)
+    lstm = model if kind == "LSTM" else model.lstm_
+    refuse_variant(lstm, "to_onnx", carries=CARRIES)
+    dtype = _check_dtype(kind, lstm, dtype)
     metadata = export(graph, model, dtype) or {}
     graph.save(path, f"{kind} of numlstm", {"numlstm": kind, **metadata})
 
@@ -75,7 +84,6 @@ def to_onnx(model, path, dtype=None):
 def _kind(model):
     """Return the name of a model's class and the function that writes its graph."""
     if isinstance(model, LSTM):
-        refuse_variant(model, "to_onnx")
         return "LSTM", export_lstm
     from sklearn.utils.validation import check_is_fitted
 

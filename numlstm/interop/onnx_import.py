@@ -8,8 +8,9 @@ from numlstm.interop._files import refusing
 from numlstm.interop.onnx_file import OnnxFile
 from numlstm.interop.onnx_stack import find_stack
 from numlstm.interop.onnx_values import UnknownValue, Values
+from numlstm.interop.onnx_weights import our_weights
 from numlstm.nn.lstm import LSTM
-from numlstm.nn.weights import LSTMWeights
+from numlstm.nn.variant import LSTMVariant
 
 
 def from_onnx(path, dtype=None):
@@ -38,34 +39,45 @@ def from_onnx(path, dtype=None):
         If there is no such file, or it cannot be read.
     ValueError
         For a file that is damaged or something else; for what a `numlstm.LSTM` cannot represent:
-        clipping, coupled gates, peepholes, other activations, the reverse direction alone, an
-        initial state of the model's own, or LSTMs that do not form one stack of layers.
+        clipping (of the inputs of activations, not of the cell), other activations, the reverse
+        direction alone, an initial state of the model's own, layers of which some couple their
+        gates and some not, or LSTMs that do not form one stack of layers.
+
+    Notes
+    -----
+    Peepholes and coupled gates (``input_forget``) make a variant. ONNX does not say which of the
+    gates is kept then; it is the input gate, as in onnxruntime.
     """
     with refusing(path):
         file = OnnxFile(os.fspath(path))
         layers = [_layer(file, node) for node in find_stack(file)]
         _check_geometry(layers)
-        weights = [w for _, group in layers for w in group]
-        return LSTM.from_weights(weights, bidirectional=layers[0][0], dtype=dtype)
+        bidirectional, coupled, _ = layers[0]
+        weights = [w for _, _, group in layers for w in group]
+        peepholes = any(w.peepholes.any() for w in weights)
+        if not peepholes:
+            weights = [w[:3] for w in weights]
+        variant = LSTMVariant(peepholes=peepholes, coupled_gates=coupled)
+        return LSTM.from_weights(weights, bidirectional=bidirectional, dtype=dtype, variant=variant)
 
 
 def _layer(file, node):
-    """Return whether a node is bidirectional, and its weights for each direction."""
+    """Return whether a node is bidirectional, whether coupled, and its weights by direction."""
     attributes = file.attributes(node)
     directions = 2 if attributes.get("direction", "forward") == "bidirectional" else 1
     _check_attributes(node, attributes, directions)
     values, inputs = Values(file), [*node.input, *[""] * 8][:8]
     _, W, R, B, lengths, h, c, P = inputs
-    if P and np.any(_constant(values, node, "P", P)):
-        raise ValueError(f"{_name(node)} has peepholes, which from_onnx does not take over")
     _check_start(file, node, (h, c), lengths)
     W, R = _constant(values, node, "W", W), _constant(values, node, "R", R)
     if W.ndim != 3 or R.ndim != 3:
         raise ValueError(f"{_name(node)}: W and R must have three axes, got {W.shape}, {R.shape}")
     H = R.shape[2]
     B = _constant(values, node, "B", B) if B else np.zeros((directions, 8 * H), W.dtype)
-    shapes = ((directions, 4 * H, W.shape[2]), (directions, 4 * H, H), (directions, 8 * H))
-    for name, array, shape in zip("WRB", (W, R, B), shapes, strict=True):
+    P = _constant(values, node, "P", P) if P else np.zeros((directions, 3 * H), W.dtype)
+    shapes = (4 * H, W.shape[2]), (4 * H, H), (8 * H,), (3 * H,)
+    for name, array, shape in zip("WRBP", (W, R, B, P), shapes, strict=True):
+        shape = (directions, *shape)
         if array.shape != shape or array.dtype.kind != "f":
             raise ValueError(
                 f"{_name(node)}: {name} must be an array of floats of shape {shape}, got "
@@ -73,21 +85,9 @@ def _layer(file, node):
             )
     if attributes.get("hidden_size", H) != H:
         raise ValueError(f"{_name(node)}: hidden_size is {attributes['hidden_size']}, R has {H}")
-    return directions == 2, [_weights(*arrays) for arrays in zip(W, R, B, strict=True)]
-
-
-def _weights(W, R, B):
-    """Return the weights of one direction in our layout and order of gates."""
-    with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is refused later
-        bias = np.add(*np.split(B, 2))
-    Wx, Wh, b = (_our_gates(array) for array in (W, R, bias))
-    return LSTMWeights(Wx.T, Wh.T, b)
-
-
-def _our_gates(array):
-    """Return a copy with the gates of the first axis in our order: i, o, f, g to i, f, g, o."""
-    i, o, f, g = np.split(array, 4)
-    return np.concatenate([i, f, g, o])
+    coupled = bool(attributes.get("input_forget"))
+    arrays = zip(W, R, B, P, strict=True)
+    return directions == 2, coupled, [our_weights(*each, coupled) for each in arrays]
 
 
 def _name(node):
@@ -108,10 +108,8 @@ def _check_attributes(node, attributes, directions):
     if "clip" in attributes:
         raise ValueError(
             f"{name} clips the inputs of its activations (clip={attributes['clip']:g}), which a "
-            "numlstm.LSTM does not"
+            "numlstm.LSTM does not: its cell_clip limits the cell state"
         )
-    if attributes.get("input_forget"):
-        raise ValueError(f"{name} couples input and forget gates (input_forget=1)")
     if attributes.get("direction", "forward") not in ("forward", "bidirectional"):
         raise ValueError(
             f"{name} reads in the direction {attributes['direction']!r} only; a numlstm.LSTM reads "
@@ -157,14 +155,20 @@ def _own_state(file, name):
 
 def _check_geometry(layers):
     """Raise a ValueError unless the layers can be those of one LSTM."""
-    bidirectional, units = layers[0][0], layers[0][1][0].Wh.shape[0]
+    bidirectional, coupled, (first, *_) = layers[0]
+    units = len(first.Wh)
     width = units * (1 + bidirectional)
-    for k, (both, group) in enumerate(layers):
+    for k, (both, couples, group) in enumerate(layers):
         inputs, H = group[0].Wx.shape[0], group[0].Wh.shape[0]
         if (both, H) != (bidirectional, units):
             raise ValueError(
                 f"layer {k} has {H} units in {1 + both} directions and layer 0 has {units} in "
                 f"{1 + bidirectional}; those of a numlstm.LSTM are all alike"
+            )
+        if couples != coupled:
+            raise ValueError(
+                f"layer {k} couples its gates and layer 0 does not, or the other way round: "
+                "those of a numlstm.LSTM are all alike"
             )
         if k and inputs != width:
             raise ValueError(f"layer {k} reads {inputs} features, the one below makes {width}")

@@ -1,7 +1,6 @@
 """LSTM layers as ONNX nodes, with lengths and states that whoever runs the graph may leave out.
 
-ONNX has the gates in the order i, o, f, c (our g), a weight matrix of shape (4H, D) and one of
-(4H, H) for each direction, and two biases that it adds up. Its layers read time first.
+The layers of ONNX read time first; `numlstm.interop.onnx_weights` has their weights.
 """
 
 from typing import NamedTuple
@@ -9,14 +8,16 @@ from typing import NamedTuple
 import numpy as np
 
 from numlstm.interop.onnx_graph import N, T
+from numlstm.interop.onnx_weights import onnx_arrays
 
 
 class Layers(NamedTuple):
     """What is known of LSTM layers, in numbers and as names of constants."""
 
-    constants: list  # (W, R, B) of each layer
+    constants: list  # (W, R, B) of each layer, and P with peepholes
     hidden_size: int
     n_directions: int
+    coupled: bool
 
     @property
     def width(self):
@@ -33,23 +34,18 @@ class Results(NamedTuple):
     c: str
 
 
-def swap_gates(array):
-    """Return a copy with the gates of the first axis in ONNX's order: i, f, g, o to i, o, f, g."""
-    i, f, g, o = np.split(array, 4)
-    return np.concatenate([i, o, f, g])
-
-
 def add_layers(graph, lstm, dtype):
     """Store the weights of an LSTM in a graph."""
-    dtype = np.dtype(dtype)
-    directions, constants = 2 if lstm.bidirectional else 1, []
-    for k in range(0, len(lstm.weights), directions):
-        group = lstm.weights[k : k + directions]
-        W = np.stack([swap_gates(w.Wx.T) for w in group])
-        R = np.stack([swap_gates(w.Wh.T) for w in group])
-        B = np.stack([np.concatenate([swap_gates(w.b), np.zeros_like(w.b)]) for w in group])
-        constants.append([graph.constant(narrow(a, dtype)) for a in (W, R, B)])
-    return Layers(constants, lstm.hidden_size, directions)
+    directions, weights = 2 if lstm.bidirectional else 1, lstm.weights
+    constants = [
+        [
+            graph.constant(narrow(array, np.dtype(dtype)))
+            for array in onnx_arrays(weights[k : k + directions])
+        ]
+        for k in range(0, len(weights), directions)
+    ]
+    coupled = lstm.variant is not None and lstm.variant.coupled_gates
+    return Layers(constants, lstm.hidden_size, directions, coupled)
 
 
 def narrow(array, dtype):
@@ -108,12 +104,12 @@ def run_layers(graph, layers, X, lengths, state=None):
     """Add the LSTM nodes for X (N, T, D) and return their `Results`."""
     H, bidirectional = layers.hidden_size, layers.n_directions == 2
     x, last_h, last_c = graph.node("Transpose", X, perm=[1, 0, 2]), [], []
-    for k, weights in enumerate(layers.constants):
-        initial = [part[k] for part in state] if state else []
-        Y, h, c = graph.node(
-            "LSTM", x, *weights, lengths, *initial, n_outputs=3, hidden_size=H,
-            direction="bidirectional" if bidirectional else "forward",
-        )  # fmt: skip
+    attributes = {"hidden_size": H, "direction": "bidirectional" if bidirectional else "forward"}
+    if layers.coupled:
+        attributes["input_forget"] = 1
+    for k, (W, R, B, *P) in enumerate(layers.constants):
+        initial = [part[k] for part in state] if state else ["", ""][: 2 * len(P)]
+        Y, h, c = graph.node("LSTM", x, W, R, B, lengths, *initial, *P, n_outputs=3, **attributes)
         x = join_directions(graph, Y, [0, 2, 1, 3], [0, 0, layers.width])
         last_h.append(h)
         last_c.append(c)

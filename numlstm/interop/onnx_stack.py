@@ -27,8 +27,10 @@ def find_stack(file):
         node for node in file.nodes if node.op_type == "LSTM" and node.domain in ("", "ai.onnx")
     ]
     if not nodes:
-        found = ", ".join(sorted({node.op_type for node in file.nodes})) or "none at all"
-        raise ValueError(f"it has no LSTM operator; its operators are: {found}")
+        found = sorted({node.op_type for node in file.nodes}) or ["none at all"]
+        # So tf2onnx writes layers of Keras with a mask, recurrent dropout or other activations.
+        loop = "; what a Loop computes is not looked into" if "Loop" in found else ""
+        raise ValueError(f"it has no LSTM operator; its operators are: {', '.join(found)}{loop}")
     for node in nodes:
         if len(node.input) < 3 or not node.output or not all(node.input[:3]):
             raise ValueError(f"the LSTM {node.name!r} lacks inputs or outputs that it must have")
@@ -40,7 +42,7 @@ def find_stack(file):
     stacks = {}
     for node in tops.values():  # the same weights twice are the same layers, applied twice
         stack = _down_from(node, below)
-        stacks.setdefault(tuple(tuple(layer.input[1:4]) for layer in stack), stack)
+        stacks.setdefault(tuple((*layer.input[1:4], *layer.input[7:8]) for layer in stack), stack)
     if len(stacks) != 1:
         reasons = sorted({reason for _, reason in below.values() if reason})
         raise ValueError(
@@ -77,6 +79,11 @@ def _below(file, node):
             lower[source.output[k]] = (source, k)
         elif source.op_type in MOVERS:
             names += source.input if source.op_type == "Concat" else source.input[:1]
+        elif source.op_type == "ReverseSequence":  # go_backwards of Keras, through tf2onnx
+            raise ValueError(
+                f"the LSTM of {node.output[0]!r} reads its input backwards (ReverseSequence); a "
+                "numlstm.LSTM reads forward, or both ways"
+            )
         else:
             others.add(f"what {source.op_type} makes")
     if not lower:

@@ -1,34 +1,44 @@
-"""TensorFlow 1: BasicLSTMCell, and a MultiRNNCell of them, as `dynamic_rnn` runs them.
+"""TensorFlow 1: BasicLSTMCell and LSTMCell, and a MultiRNNCell of them, as `dynamic_rnn` runs them.
 
-One kernel (D + H, 4H), input rows above recurrent rows, gates in the order i, j (our g), f, o.
-The forget bias is not in a checkpoint: the cell adds it to f at run time, so it must be named here.
+What a cell adds or limits at run time is not in a checkpoint, so it must be named here: the forget
+bias, and the limits of an LSTMCell.
 """
 
 import zipfile
 import zlib
 from collections.abc import Mapping
 
-import numpy as np
-
 from numlstm.data.validation import check_forget_bias
 from numlstm.interop._files import is_path, refusing
 from numlstm.interop._variants import refuse_variant
 from numlstm.interop.npz_file import NpzArrays
+from numlstm.interop.tf1_cells import arrays_of, as_cell, check_cell, weights_of
 from numlstm.interop.tf1_names import find_cells
 from numlstm.nn.lstm import LSTM
-from numlstm.nn.weights import LSTMWeights
+from numlstm.nn.variant import LSTMVariant
 
 
-def from_tf1(layers, forget_bias=1.0, dtype=None, bidirectional=False, scope=None):
-    """Make an LSTM of the weights of BasicLSTMCells.
+def from_tf1(
+    layers,
+    forget_bias=1.0,
+    dtype=None,
+    bidirectional=False,
+    scope=None,
+    *,
+    cell_clip=None,
+    proj_clip=None,
+):
+    """Make an LSTM of the weights of BasicLSTMCells or LSTMCells.
 
     Parameters
     ----------
-    layers : sequence of (kernel, bias), mapping of str to array-like, or path
-        Arrays (D + H, 4H) and (4H,), one pair per cell of the MultiRNNCell, lowest first. Or all
-        variables of a checkpoint by their names, old or new ones, as a mapping or as an ``.npz``
-        file; those of other layers and of optimisers are left alone. The names of
-        `bidirectional_dynamic_rnn` and `stack_bidirectional_dynamic_rnn` are known as well.
+    layers : sequence of (kernel, bias, ...), mapping of str to array-like, or path
+        Arrays (D + R, 4H) and (4H,), one pair per cell of the MultiRNNCell, lowest first; R is H.
+        An LSTMCell with ``use_peepholes`` has after them ``w_f_diag``, ``w_i_diag`` and
+        ``w_o_diag``, each (H,), and one with ``num_proj`` its projection (H, R), in the order of
+        ``get_weights()``. Or all variables of a checkpoint by their names, old or new ones, as a
+        mapping or as an ``.npz`` file; those of other layers and of optimisers are left alone. The
+        names of `bidirectional_dynamic_rnn` and `stack_bidirectional_dynamic_rnn` are known too.
     forget_bias : float
         What the cells were made with; 1.0 is TensorFlow's default.
     dtype : {"float32", "float64"}, optional
@@ -38,18 +48,21 @@ def from_tf1(layers, forget_bias=1.0, dtype=None, bidirectional=False, scope=Non
         the other. Names say so themselves.
     scope : str, optional
         How the names of the variables begin, where there are several LSTMs.
+    cell_clip, proj_clip : float, optional
+        What the LSTMCells were made with.
 
     Returns
     -------
     lstm : LSTM
-        Its state is (h, c), where TensorFlow's is (c, h).
+        With a variant where the cells have peepholes, a projection or limits. Its state is (h, c),
+        where TensorFlow's is (c, h).
 
     Raises
     ------
     ValueError
-        If a shape is wrong, or the cells differ in their number of units. By name: if one is
-        missing, if there are several LSTMs, peepholes or a projection; for a file that is damaged
-        or something else.
+        If a shape is wrong, the cells differ in their number of units or in their variables, or
+        they project to more features than they have units. By name: if one is missing, or if there
+        are several LSTMs; for a file that is damaged or something else.
     OSError
         If a file cannot be read.
 
@@ -62,32 +75,35 @@ def from_tf1(layers, forget_bias=1.0, dtype=None, bidirectional=False, scope=Non
         np.savez("model.npz", **{name: reader.get_tensor(name) for name in names})
     """
     forget_bias = check_forget_bias(forget_bias)
+    clips = {"cell_clip": cell_clip, "proj_clip": proj_clip}
     if is_path(layers):
         with open(layers, "rb") as file, refusing(layers, zipfile.BadZipFile, zlib.error, OSError):
-            return from_tf1(NpzArrays(file), forget_bias, dtype, scope=scope)
+            return from_tf1(NpzArrays(file), forget_bias, dtype, scope=scope, **clips)
     if isinstance(layers, Mapping):
-        names, bidirectional = find_cells(layers, scope)
-        layers = [(layers[kernel], layers[bias]) for kernel, bias in names]
-    pairs = [_pair(layer, pair) for layer, pair in enumerate(layers)]
+        cells, bidirectional = find_cells(layers, scope)
+        layers = [{kind: layers[name] for kind, name in cell.items()} for cell in cells]
+    cells = [as_cell(layer, arrays) for layer, arrays in enumerate(layers)]
     directions = 2 if bidirectional else 1
-    if not pairs or len(pairs) % directions:
+    if not cells or len(cells) % directions:
         raise ValueError(
             f"from_tf1 expects {directions} (kernel, bias) per layer, and at least one layer, "
-            f"got {len(pairs)}"
+            f"got {len(cells)}"
         )
-    units = pairs[0][1].size // 4
-    inputs = pairs[0][0].shape[0] - units
-    weights = []
-    for k, (kernel, bias) in enumerate(pairs):
-        _check_shapes(k, kernel, bias, inputs if k < directions else units * directions, units)
-        kernel = _swap_middle_gates(kernel)
-        bias = _add_to_forget_gate(_swap_middle_gates(bias), forget_bias)
-        weights.append(LSTMWeights(kernel[:-units], kernel[-units:], bias))
-    return LSTM.from_weights(weights, bidirectional=bidirectional, dtype=dtype)
+    first = cells[0]
+    inputs = first.kernel.shape[0] - first.n_features
+    for k, cell in enumerate(cells):
+        check_cell(k, cell, first, inputs if k < directions else first.n_features * directions)
+    variant = LSTMVariant(
+        peepholes=first.w_f_diag is not None,
+        proj_size=None if first.projection is None else first.n_features,
+        **clips,
+    )
+    weights = [weights_of(cell, forget_bias) for cell in cells]
+    return LSTM.from_weights(weights, bidirectional=bidirectional, dtype=dtype, variant=variant)
 
 
-def to_tf1(lstm, forget_bias=1.0):
-    """Return the weights of an LSTM as BasicLSTMCells store them.
+def to_tf1(lstm, forget_bias=1.0, *, cell_clip=None, proj_clip=None):
+    """Return the weights of an LSTM as BasicLSTMCells or LSTMCells store them.
 
     Parameters
     ----------
@@ -95,70 +111,31 @@ def to_tf1(lstm, forget_bias=1.0):
     forget_bias : float
         What the cells will be made with. It is taken out of the bias, in the LSTM's dtype: there
         and back the bias may move by its last bit, unless ``forget_bias`` is 0.
+    cell_clip, proj_clip : float, optional
+        What the cells will be made with: the LSTM's own, which no array holds.
 
     Returns
     -------
-    layers : list of (kernel, bias)
-        New arrays (D + H, 4H) and (4H,), one pair per layer.
+    layers : list of (kernel, bias, ...)
+        New arrays (D + R, 4H) and (4H,), one tuple per layer. With peepholes there follow
+        ``w_f_diag``, ``w_i_diag`` and ``w_o_diag``, each (H,), with a projection its matrix (H, R):
+        what ``set_weights`` of an LSTMCell takes.
 
     Raises
     ------
     ValueError
         If the LSTM is bidirectional: TensorFlow 1 makes one cell per direction and joins them
         with `bidirectional_dynamic_rnn`, outside the cells that this list describes. If it has a
-        variant, which a BasicLSTMCell has not.
+        variant that an LSTMCell has not, or other limits than those named.
     """
     forget_bias = check_forget_bias(forget_bias)
-    refuse_variant(lstm, "to_tf1")
+    refuse_variant(
+        lstm, "to_tf1", carries=("peepholes", "proj_size"),
+        made_with={"cell_clip": cell_clip, "proj_clip": proj_clip},
+    )  # fmt: skip
     if lstm.bidirectional:
         raise ValueError(
-            "to_tf1 got a bidirectional LSTM, but a list of BasicLSTMCells runs in one direction: "
+            "to_tf1 got a bidirectional LSTM, but a list of cells runs in one direction: "
             "TensorFlow 1 joins two such lists with bidirectional_dynamic_rnn, outside the cells"
         )
-    layers = []
-    for Wx, Wh, b in lstm.weights:
-        kernel = _swap_middle_gates(np.concatenate([Wx, Wh]))
-        layers.append((kernel, _swap_middle_gates(_add_to_forget_gate(b, -forget_bias))))
-    return layers
-
-
-def _swap_middle_gates(array):
-    """Return a copy with blocks 1 and 2 of the last axis swapped: i j f o to i f g o, and back."""
-    i, second, third, o = np.split(array, 4, axis=-1)
-    return np.concatenate([i, third, second, o], axis=-1)
-
-
-def _add_to_forget_gate(bias, amount):
-    """Return a copy of a bias in our gate order with a number added to f, in the bias's dtype."""
-    i, f, g, o = np.split(bias, 4)
-    return np.concatenate([i, f + amount, g, o])
-
-
-def _pair(layer, pair):
-    """Return kernel and bias as arrays that are fit to be measured."""
-    if len(pair) != 2:
-        raise ValueError(f"layer {layer}: expected a pair (kernel, bias), got {len(pair)} items")
-    # Half precision is widened here: with the forget bias it would lose digits.
-    kernel, bias = (a.astype(np.result_type(a, np.float32)) for a in map(np.asarray, pair))
-    if bias.ndim != 1 or bias.size == 0 or bias.size % 4:
-        raise ValueError(f"layer {layer}: bias must have shape (4 * units,), got {bias.shape}")
-    if kernel.ndim != 2 or kernel.shape[0] <= bias.size // 4:
-        rows = f"input size + {bias.size // 4}"
-        raise ValueError(
-            f"layer {layer}: kernel must have shape ({rows}, {bias.size}), got {kernel.shape}"
-        )
-    return kernel, bias
-
-
-def _check_shapes(layer, kernel, bias, inputs, units):
-    """Raise ValueError unless a cell has this number of inputs and units."""
-    if bias.size != 4 * units:
-        raise ValueError(
-            f"layer {layer}: all layers must have the {units} units of layer 0, "
-            f"got a bias of shape {bias.shape}, so {bias.size // 4} units"
-        )
-    if kernel.shape != (inputs + units, 4 * units):
-        raise ValueError(
-            f"layer {layer}: kernel must have shape ({inputs} inputs + {units} units, "
-            f"{4 * units}), got {kernel.shape}"
-        )
+    return [arrays_of(weights, forget_bias) for weights in lstm.weights]

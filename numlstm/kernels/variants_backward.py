@@ -50,7 +50,7 @@ def output_backward(panels, zone, dh, dm, t, r):
     """Split dh of one row into what zoneout kept, left in dh, and the gradient of m, in dm."""
     B, Rq = dh.shape
     grad, m, at, limit = dh.reshape(-1), dm.reshape(-1), (t * B + r) * Rq, panels.proj_clip
-    masks, z = zone.reshape(-1), (t % zone.shape[0] * zone.shape[1] + r) * Rq
+    masks, z = zone.reshape(-1), (t % zone.shape[0] * zone.shape[1] + r % zone.shape[1]) * Rq
     for j in range(Rq):
         d = grad[r * Rq + j]
         kept = d * masks[z + j] if zone.size else d * 0
@@ -155,7 +155,7 @@ def row_backward(panels, masks, tape, dy, y_at, t, reverse, r, scratch, dc, sums
         add_vectors(d_cell, d_at, sums.shift_c.reshape(-1), d_at, Hq)
         normalise_backward(cell, at, panels.gain_c, d_cell, d_at, d_cell, d_at,
                            sums.gain_c.reshape(-1), d_at, Hq, H)  # fmt: skip
-    z = (t % zone.shape[0] * zone.shape[1] + r) * Hq
+    z = (t % zone.shape[0] * zone.shape[1] + r % zone.shape[1]) * Hq
     cell_backward(panels, gates, g, c, prev, cell, at, zone.reshape(-1), z, d_cell, dc, d_at, Hq)
     add_sums(panels, gates, g, c, prev, cell, at, sums, r, Hq)
     if panels.gain_x.size:

@@ -18,6 +18,7 @@ from numlstm.data.validation import (
 )
 from numlstm.kernels.layout import gather_sequences, scatter_sequences
 from numlstm.kernels.stepping import step_layers
+from numlstm.nn.masks import MaskSeed
 from numlstm.nn.memory import Workspace, aligned_empty, aligned_zeros
 from numlstm.nn.rows import Batch, batch_first, sort_by_length, time_major
 from numlstm.nn.stack import LSTMStack
@@ -89,8 +90,9 @@ class LSTM(StoredWeights):
     ):
         self._build(input_size, hidden_size, n_layers, bidirectional, dtype, variant)
         forget_bias = check_forget_bias(forget_bias)
-        self._rng = as_random_state(random_state)
-        self._initialise(forget_bias, self._rng)
+        rng = as_random_state(random_state)
+        self._initialise(forget_bias, rng)
+        self._masks = MaskSeed.drawn_for(self.variant, rng)
 
     def _initialise(self, forget_bias, rng):
         self.weights = [
@@ -105,7 +107,7 @@ class LSTM(StoredWeights):
         self.bidirectional = check_bool("bidirectional", bidirectional)
         self.dtype = check_dtype(dtype)
         self.variant = check_variant(variant, self.hidden_size)
-        self._stack = self._new_stack()
+        self._stack, self._masks = self._new_stack(), MaskSeed()
         self._adopt(aligned_zeros((self._stack.layout.size,), self.dtype))
 
     def _new_stack(self):
@@ -225,7 +227,7 @@ class LSTM(StoredWeights):
             target = time_major(rows)
         masks = {}
         if train and self.variant is not None and self.variant.is_random:
-            masks["masks"] = stack.draw_masks(self._rng, order, T)
+            masks["masks"] = stack.draw_masks(self._masks.next_rng(), order, T)
         kept = stack.forward(
             self._panels, batch, first, last, target, workspace, keep=keep, **masks
         )

@@ -16,7 +16,13 @@ from numlstm.nn.dense import Dense
 from numlstm.nn.lstm import LSTM
 from numlstm.nn.memory import Workspace, aligned_zeros
 from numlstm.nn.rows import full_length, time_major
-from numlstm.nn.weights import LSTMWeights, initial_weights, pack, unpack
+from numlstm.nn.variant import (
+    as_weights,
+    check_variant,
+    initial_variant_weights,
+    weight_fields,
+    weight_shapes,
+)
 
 REGRESSION_LOSSES = {
     "squared_error": SQUARED, "absolute_error": ABSOLUTE, "huber": HUBER, "quantile": QUANTILE,
@@ -39,6 +45,7 @@ class SequenceNetwork:
     dropout : float
         Between the layers, while training.
     dtype : {"float32", "float64"}
+    variant : LSTMVariant, optional
     """
 
     def __init__(
@@ -52,6 +59,7 @@ class SequenceNetwork:
         per_step=False,
         dropout=0.0,
         dtype="float32",
+        variant=None,
     ):
         self.geometry = {
             "input_size": input_size,
@@ -62,11 +70,13 @@ class SequenceNetwork:
             "per_step": per_step,
             "dropout": dropout,
             "dtype": str(np.dtype(dtype)),
+            "variant": check_variant(variant),
         }
         self.per_step, self.dropout = per_step, dropout
         self.lstm = LSTM.__new__(LSTM)
-        self.lstm._build(input_size, hidden_size, n_layers, bidirectional, dtype)
-        self.stack, self.dtype = self.lstm._stack, self.lstm.dtype
+        self.lstm._build(input_size, hidden_size, n_layers, bidirectional, dtype, variant)
+        self.stack, self.dtype, self.variant = self.lstm._stack, self.lstm.dtype, self.lstm.variant
+        self._masked = self.variant is not None and self.variant.is_random
         self.dense = Dense(self.stack.width, n_outputs, dtype)
         split = self.stack.layout.size
         self.parameters = aligned_zeros((split + self.dense.size,), dtype)
@@ -86,13 +96,22 @@ class SequenceNetwork:
         1998), as becomes standardised inputs. Glorot's scale takes the units into account: 32 units
         over one feature then hardly see it, and need several times as many steps to learn.
         """
-        layers = [initial_weights(*sizes, forget_bias, rng) for sizes in self.stack.layout.sizes]
-        self.lstm.weights = [w._replace(Wx=_by_inputs(w.Wx)) for w in layers]
+        layers = [
+            initial_variant_weights(self.variant, *sizes, forget_bias, rng)
+            for sizes in self.stack.layout.sizes
+        ]
+        H = self.stack.hidden_size
+        self.lstm.weights = [w._replace(Wx=_by_inputs(w.Wx, H)) for w in layers]
         self.dense.initialise(self._head, rng)
 
     def weight_arrays(self):
-        """Return pairs (weights, gradient) of all that an L2 penalty shrinks: no bias."""
-        pairs = [(p.weights, d.weights) for p, d in zip(self._panels, self._d_panels, strict=True)]
+        """Return pairs (weights, gradient) of all that an L2 penalty shrinks: no bias, no gain."""
+        names = ("weights",) if self.variant is None else ("Wx", "Wh", "Wp", "peepholes")
+        pairs = [
+            (getattr(p, name), getattr(d, name))
+            for p, d in zip(self._panels, self._d_panels, strict=True)
+            for name in names
+        ]
         return [*pairs, (self.dense.views(self._head)[0], self.dense.views(self._d_head)[0])]
 
     def _features(self, batch, last, workspace):
@@ -100,13 +119,26 @@ class SequenceNetwork:
         if self.per_step:
             return time_major(workspace.take("features", *batch.shape, self.stack.width))
         _, B = batch.shape
-        H, top = self.stack.hidden_size, last[-self.stack.n_directions :]
+        R, top = self.stack.widths[0], last[-self.stack.n_directions :]
         features = workspace.take("features", 1, B, self.stack.width)
         for d, carry in enumerate(top):
-            features[0, :, d * H : (d + 1) * H] = carry.h[:, :H]
+            features[0, :, d * R : (d + 1) * R] = carry.h[:, :R]
         return time_major(features)
 
-    def _forward(self, batch, workspace, *, keep=False, dropout=(0.0, 0)):
+    @property
+    def is_random(self):
+        """Whether training draws masks."""
+        return self._masked or self.dropout > 0
+
+    def _training(self, batch, seed):
+        """Return what training does at random, as arguments of the stack's forward pass."""
+        options, (T, B) = {"dropout": (self.dropout, seed)}, batch.shape
+        if self._masked:
+            rng = np.random.RandomState(seed)
+            options["masks"] = self.stack.draw_masks(rng, np.arange(B), T)
+        return options
+
+    def _forward(self, batch, workspace, *, keep=False, **training):
         T, B = batch.shape
         first = self.stack.states(workspace, "first", B)
         last = self.stack.states(workspace, "last", B)
@@ -114,7 +146,7 @@ class SequenceNetwork:
         if self.per_step:
             outputs = time_major(workspace.take("features", T, B, self.stack.width))
         kept = self.stack.forward(
-            self._panels, batch, first, last, outputs, workspace, keep=keep, dropout=dropout
+            self._panels, batch, first, last, outputs, workspace, keep=keep, **training
         )
         features = self._features(batch, last, workspace)
         active = batch.active if self.per_step else full_length(B, 1)
@@ -142,11 +174,11 @@ class SequenceNetwork:
         scale : float
         loss : {"squared_error", "absolute_error", "huber", "quantile", "log_loss"}
         seed : int
-            Of the dropout.
+            Of dropout and the masks of a variant.
         """
         ws = self.workspace
         out, features, active, kept = self._forward(
-            batch, ws, keep=True, dropout=(self.dropout, seed)
+            batch, ws, keep=True, **self._training(batch, seed)
         )
         rows = time_major(out)
         if loss == "log_loss":
@@ -167,9 +199,9 @@ class SequenceNetwork:
         if self.per_step:
             d_outputs = time_major(d_features)
         else:
-            d_outputs, H = None, stack.hidden_size
+            d_outputs, R = None, stack.widths[0]
             for d, top in enumerate(carry[-stack.n_directions :]):
-                top.h[:, :H] = d_features[0, :, d * H : (d + 1) * H]
+                top.h[:, :R] = d_features[0, :, d * R : (d + 1) * R]
         stack.backward(self._panels, kept, d_outputs, carry, d_panels, workspace, dX)
 
     def input_gradients(self, batch, lengths, upstream, workspace):
@@ -210,19 +242,20 @@ class SequenceNetwork:
 
     def shapes(self):
         """Return the shape of every array of `get_weights`."""
-        H, out = self.stack.hidden_size, {}
-        for k, panels in enumerate(self._panels):
-            out[f"lstm.{k}.Wx"] = (panels.n_inputs, 4 * H)
-            out[f"lstm.{k}.Wh"], out[f"lstm.{k}.b"] = (H, 4 * H), (4 * H,)
-        K = self.dense.n_outputs
+        K, out = self.dense.n_outputs, {}
+        for k, sizes in enumerate(self.stack.layout.sizes):
+            shapes = weight_shapes(self.variant, *sizes)
+            out |= {f"lstm.{k}.{name}": shape for name, shape in shapes.items()}
         return {**out, "dense.W": (self.stack.width, K), "dense.b": (K,)}
 
     def get_weights(self, flat=None):
         """Return a flat vector, by default the parameters, in plain layout: a dict of arrays."""
         flat, out = self.parameters if flat is None else flat, {}
-        split = self.stack.layout.size
-        for k, panels in enumerate(self.stack.layout.views(flat[:split])):
-            out |= {f"lstm.{k}.{name}": array for name, array in unpack(panels)._asdict().items()}
+        layout = self.stack.layout
+        split = layout.size
+        for k, panels in enumerate(layout.views(flat[:split])):
+            arrays = layout.unpack(panels)._asdict().items()
+            out |= {f"lstm.{k}.{name}": array for name, array in arrays if array is not None}
         out["dense.W"], out["dense.b"] = self.dense.get_weights(flat[split:])
         return out
 
@@ -231,8 +264,11 @@ class SequenceNetwork:
         flat, split = self.parameters if flat is None else flat, self.stack.layout.size
         for k, panels in enumerate(self.stack.layout.views(flat[:split])):
             # Copies: those of a file may be read-only, a type for which Numba would compile anew.
-            own = (np.array(arrays[f"lstm.{k}.{name}"]) for name in LSTMWeights._fields)
-            pack(LSTMWeights(*own), panels)
+            own = [
+                np.array(array) if (array := arrays.get(f"lstm.{k}.{name}")) is not None else None
+                for name in weight_fields(self.variant)
+            ]
+            self.stack.layout.pack(as_weights(self.variant, own), panels)
         self.dense.set_weights(flat[split:], arrays["dense.W"], arrays["dense.b"])
 
     def __getstate__(self):
@@ -245,7 +281,7 @@ class SequenceNetwork:
         self.set_weights(state["weights"])
 
 
-def _by_inputs(Wx):
-    """Return Glorot uniform input weights (D, 4 * H) of a gate on the scale of 1 / D."""
-    n_inputs, wide = Wx.shape
-    return Wx * math.sqrt((n_inputs + wide // 4) / (2 * n_inputs))
+def _by_inputs(Wx, n_units):
+    """Return Glorot uniform input weights (D, gates * H) of a gate on the scale of 1 / D."""
+    n_inputs = len(Wx)
+    return Wx * math.sqrt((n_inputs + n_units) / (2 * n_inputs))

@@ -13,11 +13,11 @@ from numlstm.kernels.bptt import (
     lstm_backward_chunk,
     lstm_weight_gradients_chunk,
 )
-from numlstm.kernels.dropout import dropout_chunk
 from numlstm.kernels.lstm import Carry, Lookup, Tape, lstm_forward_chunk
 from numlstm.kernels.one_sequence import lstm_backward_row_chunk, lstm_forward_row_chunk
 from numlstm.kernels.products import RUN, Rows
 from numlstm.kernels.team import new_team
+from numlstm.nn.between import drop
 from numlstm.nn.rows import Batch, time_major
 from numlstm.nn.weights import PanelLayout, round_up, transpose, unpack_gates, vector_lanes
 
@@ -123,7 +123,7 @@ class LSTMStack:
                 )  # fmt: skip
                 self._launch(lstm_forward_chunk, lstm_forward_row_chunk, arguments, T, B, panels[k])
             if not top:
-                self._drop(between, layer, dropout)
+                drop(between, self.width, layer, dropout)
                 x = out
         return Kept(batch, inputs, tapes, dropout) if keep else None
 
@@ -138,16 +138,6 @@ class LSTMStack:
 
     def _lookup(self, batch, layer):
         return batch.lookup if batch.lookup is not None and layer == 0 else self._no_lookup
-
-    def _drop(self, rows, layer, dropout):
-        rate, seed = dropout
-        if rate > 0:
-            rows = rows.reshape(-1, rows.shape[-1])
-            seed = np.uint64((seed + layer * 0x632BE59BD9B4E019) % 2**64)
-            threshold = np.uint64(int(rate * 2**64))
-            launch(
-                dropout_chunk, seed, threshold, 1 / (1 - rate), rows, self.width, work=8 * rows.size
-            )
 
     def backward(self, panels, kept, d_outputs, carry, grads, workspace, dX=None):
         """Run every layer backwards.
@@ -179,7 +169,7 @@ class LSTMStack:
                 place = d_out._replace(start=d_out.start + d * self.hidden_size)
                 self._backward_layer(panels[k], kept, k, place, carry[k], grads[k], workspace, d_in)
             if layer > 0:
-                self._drop(rows, layer - 1, kept.dropout)
+                drop(rows, self.width, layer - 1, kept.dropout)
                 d_out = d_in
 
     def read_tape(self, tape):

@@ -1,14 +1,14 @@
 """The weights of an `LSTM` on their way in and out: arrays, files, pickles."""
 
-from dataclasses import asdict
-
 import numpy as np
 
 from numlstm.data.validation import as_random_state, check_bool
+from numlstm.nn.masks import MaskSeed
 from numlstm.nn.variant import (
     as_weights,
     check_variant,
     check_weights,
+    describe_variant,
     described_variant,
     n_gates,
     weight_fields,
@@ -66,7 +66,7 @@ class StoredWeights:
         self = cls.__new__(cls)
         D, wide = first.Wx.shape
         self._build(D, wide // G, len(weights) // directions, bidirectional, dtype, variant)
-        self._rng = as_random_state(random_state)
+        self._masks = MaskSeed.drawn_for(variant, as_random_state(random_state))
         self.weights = weights
         return self
 
@@ -95,6 +95,8 @@ class StoredWeights:
     def save(self, path):
         """Write the layers to a file that `numlstm.load` reads.
 
+        Of a random variant the seed of its masks is kept too: training goes on with the same ones.
+
         Parameters
         ----------
         path : path
@@ -111,9 +113,11 @@ class StoredWeights:
             for name, array in w._asdict().items()
             if array is not None
         }
-        content = {"bidirectional": self.bidirectional}
-        if self.variant is not None:
-            content["variant"] = asdict(self.variant)
+        content = {
+            "bidirectional": self.bidirectional,
+            "variant": describe_variant(self.variant),
+            "masks": [self._masks.seed, self._masks.n_drawn],
+        }
         write_model(path, "LSTM", arrays, content)
 
     @classmethod
@@ -132,9 +136,12 @@ class StoredWeights:
                 )
                 for k in range(len(arrays) // len(names))
             ]
-            return cls.from_weights(
-                weights, bidirectional=content["bidirectional"], variant=variant
+            self = cls.from_weights(
+                weights, bidirectional=content["bidirectional"], variant=variant, random_state=0
             )
+            seed, n_drawn = content["masks"]
+            self._masks = MaskSeed(seed, n_drawn)
+            return self
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise ValueError(f"{path} holds an LSTM that makes no sense: {error}") from None
 
@@ -146,11 +153,11 @@ class StoredWeights:
                 str(self.dtype), self.variant,
             ),
             "weights": self.weights,
-            "rng": getattr(self, "_rng", None),
+            "masks": self._masks,
         }  # fmt: skip
 
     def __setstate__(self, state):
         """Rebuild from `__getstate__`."""
         self._build(*state["geometry"])
-        self._rng = state["rng"]
+        self._masks = state["masks"]
         self.weights = state["weights"]

@@ -17,7 +17,7 @@ LN is layer normalisation, k the mask of recurrent dropout, z_c and z_h the mask
 option that is off leaves its part out.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import NamedTuple
 
 import numpy as np
@@ -26,7 +26,7 @@ from numlstm.data.validation import as_floats, check_bool, check_integer, check_
 from numlstm.nn.weights import LSTMWeights, initial_weights
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LSTMVariant:
     """Options of an `LSTM` beyond the plain one; all are off by default, and may be combined.
 
@@ -94,6 +94,12 @@ class LSTMVariant:
 
     def _set(self, name, value):
         object.__setattr__(self, name, value)
+
+    def __repr__(self):
+        """Return the options that are on, as a call."""
+        values = [(field, getattr(self, field.name)) for field in fields(self)]
+        on = [f"{field.name}={value!r}" for field, value in values if value != field.default]
+        return f"LSTMVariant({', '.join(on)})"
 
     @property
     def is_random(self):
@@ -179,15 +185,21 @@ def weight_fields(variant):
     return LSTMWeights._fields if variant is None else LSTMVariantWeights._fields
 
 
+def describe_variant(variant):
+    """Return a variant, or None, as JSON can hold it."""
+    return None if variant is None else asdict(variant)
+
+
 def described_variant(content):
-    """Return the variant in the description of a saved LSTM, or None.
+    """Return the variant in a description of `describe_variant`, under "variant", or None.
 
     Raises
     ------
-    TypeError, ValueError
-        If the options are others than an `LSTMVariant` has.
+    KeyError, TypeError, ValueError
+        If it is missing, or the options are others than an `LSTMVariant` has.
     """
-    return LSTMVariant(**content["variant"]) if "variant" in content else None
+    described = content["variant"]
+    return None if described is None else LSTMVariant(**described)
 
 
 def as_weights(variant, arrays):

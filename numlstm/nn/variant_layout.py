@@ -82,7 +82,7 @@ class VariantLayout:
             rows = shape[0] if name in MATRICES else 1
             split = packed.reshape(rows, blocks, -1)
             width = math.prod(shape) // rows // blocks
-            arrays[name] = np.ascontiguousarray(split[..., :width]).reshape(shape)
+            arrays[name] = np.array(split[..., :width], order="C").reshape(shape)
         return LSTMVariantWeights(**arrays)
 
 

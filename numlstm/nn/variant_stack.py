@@ -14,6 +14,7 @@ from numlstm.kernels.variants_backward import (
     VariantTransposed,
     variant_backward_chunk,
 )
+from numlstm.nn.between import drop
 from numlstm.nn.rows import Batch, time_major
 from numlstm.nn.variant import n_gates
 from numlstm.nn.variant_layout import VariantLayout
@@ -27,6 +28,7 @@ class VariantKept(NamedTuple):
     inputs: list  # of every layer, as Rows
     tapes: list  # of every layer and direction
     masks: list
+    dropout: tuple  # (rate, seed) between the layers
 
 
 class VariantStack:
@@ -124,7 +126,10 @@ class VariantStack:
             for field, width in widths.items()
         ))  # fmt: skip
 
-    def forward(self, panels, batch, first, last, outputs, workspace, *, keep=False, masks=None):
+    def forward(
+        self, panels, batch, first, last, outputs, workspace, *, keep=False, dropout=(0.0, 0),
+        masks=None,
+    ):  # fmt: skip
         """Run every layer.
 
         Parameters
@@ -137,6 +142,8 @@ class VariantStack:
         workspace : Workspace
         keep : bool
             Keep what `backward` needs.
+        dropout : (float, int)
+            Rate and seed of the dropout between layers.
         masks : list of VariantMasks, optional
             Of training; those of inference by default.
 
@@ -149,9 +156,10 @@ class VariantStack:
         x, inputs, tapes = batch.x, [], []
         for layer in range(self.n_layers):
             inputs.append(x)
-            out = outputs or self._nothing
-            if layer < self.n_layers - 1:
-                out = time_major(workspace.take(f"between{layer}", T, B, self.width))
+            out, top = outputs or self._nothing, layer == self.n_layers - 1
+            if not top:
+                between = workspace.take(f"between{layer}", T, B, self.width)
+                out = time_major(between)
             for d in range(self.n_directions):
                 k = layer * self.n_directions + d
                 tape = self._tape(workspace, k, T, B, keep, masks[k].keep.size > 0)
@@ -161,8 +169,10 @@ class VariantStack:
                     variant_forward_chunk, x, panels[k], masks[k], first[k], batch.active, d, tape,
                     last[k], place, work=self._work(T * B, panels[k]), at_most=B,
                 )  # fmt: skip
+            if not top:
+                drop(between, self.width, layer, dropout)
             x = out
-        return VariantKept(batch, inputs, tapes, masks) if keep else None
+        return VariantKept(batch, inputs, tapes, masks, dropout) if keep else None
 
     def _work(self, rows, panels):
         """Return multiply-adds, roughly; a cell update costs as much as 64 inputs."""
@@ -191,12 +201,14 @@ class VariantStack:
         for layer in range(self.n_layers - 1, -1, -1):
             d_in = dX or self._nothing
             if layer > 0:
-                width = self.padded_inputs(self.width)
-                d_in = time_major(workspace.take(f"dX{layer}", T, B, width))
+                rows = workspace.take(f"dX{layer}", T, B, self.padded_inputs(self.width))
+                d_in = time_major(rows)
             for d in range(self.n_directions):
                 k = layer * self.n_directions + d
                 place = d_out._replace(start=d_out.start + d * self.n_features)
                 self._backward_layer(panels[k], kept, k, place, carry[k], grads[k], workspace, d_in)
+            if layer > 0:
+                drop(rows, self.width, layer - 1, kept.dropout)
             d_out = d_in
 
     def _backward_layer(self, panels, kept, k, d_out, carry, grads, workspace, dX):

@@ -149,7 +149,7 @@ def _epoch(network, problem, settings, rng, optimizer):
     """Return the mean loss over an epoch, or None where a gradient was not finite."""
     total, weight = 0.0, 0.0
     for rows in batches(problem, settings, rng):
-        seed = rng.randint(2**31 - 1) if network.dropout else 0
+        seed = rng.randint(2**31 - 1) if network.is_random else 0
         share = problem.total_weight(rows)
         network.gradient.fill(0)
         batch_loss = accumulate(network, problem, rows, 1 / share, settings.loss, seed)
