@@ -63,7 +63,8 @@ class LSTM(StoredWeights):
 
     .. math::
 
-        (i, f, o) &= \sigma(x W_x + h W_h + b), \quad g = \tanh(x W_x + h W_h + b) \\
+        (i, f, o) &= \sigma(x W_x + h W_h + b) \\
+        g &= \tanh(x W_x + h W_h + b) \\
         c' &= f c + i g, \quad h' = o \tanh(c')
 
     without peepholes, as in Zaremba, Sutskever & Vinyals (2014) and TensorFlow's BasicLSTMCell;
