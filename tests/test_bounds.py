@@ -14,4 +14,7 @@ def test_the_lowest_versions_are_those_of_the_project():
     )
     lines = (ROOT / ".ci" / "lowest.txt").read_text().splitlines()
     pins = dict(line.split("==") for line in lines if not line.startswith("#"))
+    pins = {
+        name: pins[name] for name in bounds
+    }  # the file also pins what the tests use beside them
     assert pins == {name: version + ".0" for name, version in bounds.items()}
