@@ -61,7 +61,7 @@ def from_tf1(layers, forget_bias=1.0, dtype=None, bidirectional=False, scope=Non
         names = reader.get_variable_to_shape_map()
         np.savez("model.npz", **{name: reader.get_tensor(name) for name in names})
     """
-    forget_bias = check_forget_bias(forget_bias)
+    forget_bias = _as_number(forget_bias)
     if is_path(layers):
         with open(layers, "rb") as file, refusing(layers, zipfile.BadZipFile, zlib.error, OSError):
             return from_tf1(NpzArrays(file), forget_bias, dtype, scope=scope)
@@ -108,7 +108,7 @@ def to_tf1(lstm, forget_bias=1.0):
         with `bidirectional_dynamic_rnn`, outside the cells that this list describes. If it has a
         variant, which a BasicLSTMCell has not.
     """
-    forget_bias = check_forget_bias(forget_bias)
+    forget_bias = _as_number(forget_bias)
     refuse_variant(lstm, "to_tf1")
     if lstm.bidirectional:
         raise ValueError(
@@ -120,6 +120,13 @@ def to_tf1(lstm, forget_bias=1.0):
         kernel = _swap_middle_gates(np.concatenate([Wx, Wh]))
         layers.append((kernel, _swap_middle_gates(_add_to_forget_gate(b, -forget_bias))))
     return layers
+
+
+def _as_number(forget_bias):
+    """Return a forget bias as a float; files hold it as an array without dimensions."""
+    if isinstance(forget_bias, np.ndarray) and forget_bias.ndim == 0:
+        forget_bias = forget_bias.item()
+    return check_forget_bias(forget_bias)
 
 
 def _swap_middle_gates(array):
