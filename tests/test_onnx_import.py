@@ -227,6 +227,19 @@ def test_weights_that_are_put_together_in_the_graph(path):
     assert_same_weights(interop.from_onnx(graph.save(path)), lstm)
 
 
+def test_constants_without_a_tensor(path):
+    lstm, graph = random_lstm(1), Graph()
+    W, R, B = onnx_arrays(lstm.weights)
+    axes = graph.node("Constant", value_ints=[0])
+    W = graph.node("Unsqueeze", graph.add(W[0]), axes)
+    graph.lstm("x", W, graph.add(R), graph.add(B), hidden_size=H)
+    assert_same_weights(interop.from_onnx(graph.save(path, opset=13)), lstm)
+    graph = Graph()
+    graph.lstm("x", graph.node("Constant", value_string=b"no"), graph.add(R), hidden_size=H)
+    with pytest.raises(ValueError, match="the constant '.*' is not a plain tensor"):
+        interop.from_onnx(graph.save(path, opset=13))
+
+
 @pytest.mark.parametrize("dtype", [np.float16, np.float64])
 def test_other_precisions_come_in_exactly(path, dtype):
     weights = [LSTMWeights(*(weights_of(s, 0) for s in ((D, 4 * H), (H, 4 * H), (4 * H,))))]
@@ -363,6 +376,16 @@ def test_a_graph_in_a_circle_is_refused(path):
 
 def test_a_missing_file(path):
     with pytest.raises(OSError, match="model.onnx"):
+        interop.from_onnx(path)
+    path.mkdir()
+    with pytest.raises(OSError):
+        interop.from_onnx(path)
+
+
+def test_a_file_beyond_what_a_model_can_be(path, monkeypatch):
+    interop.to_onnx(random_lstm(1), path)
+    monkeypatch.setattr("numlstm.interop.onnx_file.MAX_BYTES", 99)
+    with pytest.raises(ValueError, match=r"it has \d+ bytes, more than the 2 GiB of a model"):
         interop.from_onnx(path)
 
 

@@ -56,6 +56,7 @@ REGRESSORS = {
     "dropout": {"n_layers": 2, "dropout": 0.3},
     "early stopping": {"early_stopping": True},
     "NumPy's numbers": {"hidden_size": np.int64(5), "learning_rate_init": np.float32(0.01)},
+    "NumPy's bools": {"shuffle": np.bool_(False)},
     "not trained": {"max_iter": 0},
     "lbfgs": {"solver": "lbfgs"},
 }

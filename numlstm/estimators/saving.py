@@ -59,8 +59,6 @@ def _plain(value):
         return int(value)
     if isinstance(value, numbers.Real):
         return float(value)
-    if isinstance(value, (np.dtype, type)):
-        return str(np.dtype(value))
     return None
 
 

@@ -128,7 +128,7 @@ def make_tile_blocks(rows, halves):
             at = c + half * width
             _start(init, i + half * width, i_row, C, at, c_row, rows, width)
             for n in range(n_blocks):
-                weights = b + half * width + n * K * b_k
+                weights = b + (half * n_blocks + n) * K * b_k
                 _add_product(
                     C, at, c_row, rows, width, A, a + n * a_block, a_row, a_k, B, weights, b_k, K
                 )
