@@ -8,6 +8,8 @@ import zipfile
 import zlib
 from collections.abc import Mapping
 
+import numpy as np
+
 from numlstm.data.validation import check_forget_bias
 from numlstm.interop._files import is_path, refusing
 from numlstm.interop._variants import refuse_variant
@@ -74,12 +76,8 @@ def from_tf1(
         names = reader.get_variable_to_shape_map()
         np.savez("model.npz", **{name: reader.get_tensor(name) for name in names})
     """
-<<<<<<< HEAD
-    forget_bias = check_forget_bias(forget_bias)
-    clips = {"cell_clip": cell_clip, "proj_clip": proj_clip}
-=======
     forget_bias = _as_number(forget_bias)
->>>>>>> 1a70e04310b9a7e5555f48f387af35ff0310d272
+    clips = {"cell_clip": cell_clip, "proj_clip": proj_clip}
     if is_path(layers):
         with open(layers, "rb") as file, refusing(layers, zipfile.BadZipFile, zlib.error, OSError):
             return from_tf1(NpzArrays(file), forget_bias, dtype, scope=scope, **clips)
@@ -132,29 +130,17 @@ def to_tf1(lstm, forget_bias=1.0, *, cell_clip=None, proj_clip=None):
         with `bidirectional_dynamic_rnn`, outside the cells that this list describes. If it has a
         variant that an LSTMCell has not, or other limits than those named.
     """
-<<<<<<< HEAD
-    forget_bias = check_forget_bias(forget_bias)
+    forget_bias = _as_number(forget_bias)
     refuse_variant(
         lstm, "to_tf1", carries=("peepholes", "proj_size"),
         made_with={"cell_clip": cell_clip, "proj_clip": proj_clip},
     )  # fmt: skip
-=======
-    forget_bias = _as_number(forget_bias)
-    refuse_variant(lstm, "to_tf1")
->>>>>>> 1a70e04310b9a7e5555f48f387af35ff0310d272
     if lstm.bidirectional:
         raise ValueError(
             "to_tf1 got a bidirectional LSTM, but a list of cells runs in one direction: "
             "TensorFlow 1 joins two such lists with bidirectional_dynamic_rnn, outside the cells"
         )
-<<<<<<< HEAD
     return [arrays_of(weights, forget_bias) for weights in lstm.weights]
-=======
-    layers = []
-    for Wx, Wh, b in lstm.weights:
-        kernel = _swap_middle_gates(np.concatenate([Wx, Wh]))
-        layers.append((kernel, _swap_middle_gates(_add_to_forget_gate(b, -forget_bias))))
-    return layers
 
 
 def _as_number(forget_bias):
@@ -162,46 +148,3 @@ def _as_number(forget_bias):
     if isinstance(forget_bias, np.ndarray) and forget_bias.ndim == 0:
         forget_bias = forget_bias.item()
     return check_forget_bias(forget_bias)
-
-
-def _swap_middle_gates(array):
-    """Return a copy with blocks 1 and 2 of the last axis swapped: i j f o to i f g o, and back."""
-    i, second, third, o = np.split(array, 4, axis=-1)
-    return np.concatenate([i, third, second, o], axis=-1)
-
-
-def _add_to_forget_gate(bias, amount):
-    """Return a copy of a bias in our gate order with a number added to f, in the bias's dtype."""
-    i, f, g, o = np.split(bias, 4)
-    return np.concatenate([i, f + amount, g, o])
-
-
-def _pair(layer, pair):
-    """Return kernel and bias as arrays that are fit to be measured."""
-    if len(pair) != 2:
-        raise ValueError(f"layer {layer}: expected a pair (kernel, bias), got {len(pair)} items")
-    # Half precision is widened here: with the forget bias it would lose digits.
-    kernel, bias = (a.astype(np.result_type(a, np.float32)) for a in map(np.asarray, pair))
-    if bias.ndim != 1 or bias.size == 0 or bias.size % 4:
-        raise ValueError(f"layer {layer}: bias must have shape (4 * units,), got {bias.shape}")
-    if kernel.ndim != 2 or kernel.shape[0] <= bias.size // 4:
-        rows = f"input size + {bias.size // 4}"
-        raise ValueError(
-            f"layer {layer}: kernel must have shape ({rows}, {bias.size}), got {kernel.shape}"
-        )
-    return kernel, bias
-
-
-def _check_shapes(layer, kernel, bias, inputs, units):
-    """Raise ValueError unless a cell has this number of inputs and units."""
-    if bias.size != 4 * units:
-        raise ValueError(
-            f"layer {layer}: all layers must have the {units} units of layer 0, "
-            f"got a bias of shape {bias.shape}, so {bias.size // 4} units"
-        )
-    if kernel.shape != (inputs + units, 4 * units):
-        raise ValueError(
-            f"layer {layer}: kernel must have shape ({inputs} inputs + {units} units, "
-            f"{4 * units}), got {kernel.shape}"
-        )
->>>>>>> 1a70e04310b9a7e5555f48f387af35ff0310d272
