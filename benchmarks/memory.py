@@ -39,6 +39,11 @@ def resident(key):
     raise RuntimeError(f"/proc/self/status has no {key}")
 
 
+def reset_peak():
+    """Set VmHWM back to what is resident now."""
+    Path("/proc/self/clear_refs").write_text("5")
+
+
 def _small(task):
     """Return the task cut to two sequences of two steps."""
     X, upstream = (a[:2, :2].copy() for a in (task.X, task.upstream))
@@ -51,7 +56,7 @@ def measure(side):
     make = SIDES[side]()
     make(_small(task)).train()
     contender = make(task)
-    Path("/proc/self/clear_refs").write_text("5")  # sets VmHWM back
+    reset_peak()
     before = resident("VmRSS")
     for _ in range(3):
         contender.train()

@@ -238,6 +238,7 @@ BAD_PARAMETERS = [
     ("dtype", "float16", ValueError, "'float32' or 'float64'"),
     ("dtype", "spam", ValueError, "'float32' or 'float64'"),
     ("dtype", None, ValueError, "'float32' or 'float64'"),
+    ("variant", "peepholes", TypeError, "an LSTMVariant or None"),
     ("verbose", -1, ValueError, "an integer of at least 0"),
     ("verbose", "loud", TypeError, "an integer of at least 0"),
 ]

@@ -4,7 +4,7 @@ import sys
 
 import numpy as np
 
-PIECE = 1 << 20  # characters encoded at a time: memory grows by the result alone
+PIECE = 1 << 14  # characters encoded at a time: memory grows by the result alone
 
 
 def check_text(name, text, at_least=0):

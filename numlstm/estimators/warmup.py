@@ -88,3 +88,6 @@ def _use_text(dtype):
         model.score("to be")
         with tempfile.TemporaryDirectory() as folder:
             model.save(Path(folder, "model"))
+    # Threads share the units of this one when it reads and writes.
+    wide = CharLSTM(128, seq_length=8, batch_size=2, max_iter=0, dtype=dtype, random_state=0)
+    wide.fit(TEXT).generate(3, prompt="to")

@@ -13,6 +13,7 @@ from numlstm.kernels.cell import cell_backward
 from numlstm.kernels.lstm import first_row
 from numlstm.kernels.products import (
     RUN,
+    ZERO,
     add_row_sums,
     copy_pair,
     next_run,
@@ -138,8 +139,8 @@ def lstm_backward_chunk(
                 cell_backward(gates, g, c, prev + at, this + at, dh, r * Hq + p * VL, dc, at)
         rows = max(0, stop - low)
         rows_times_panels(
-            zeros, 0, 0, 0, gates, (t * B + low) * W, W, T * B * W, W, P, transposed.Wh, 0, Q,
-            dh, low * Hq, Hq, rows,
+            zeros, ZERO, ZERO, ZERO, gates, (t * B + low) * W, W, T * B * W, W, P,
+            transposed.Wh, 0, Q, dh_flat, low * Hq, Hq, rows,
         )  # fmt: skip
         if dX.data.size:
             input_gradients(panels, transposed.Wx, gates, t, dX, reverse, zeros, low, low + rows)
@@ -155,13 +156,13 @@ def pack_run(x, h, active, d_gates, D, H, t, row, packed, places, counts):
     Returns the number of pieces, the rows of all, and the t and row to go on from.
     """
     T, (_, _, B, W) = active.shape[0] - 1, d_gates.shape
-    n = pieces = 0
+    n = pieces = ZERO
     while n < RUN and t < T and active[t] > 0:
         stop = next_run(active, t)
         size = active[t] * (stop - t)
         rows = min(RUN - n, size - row)
         a, b = x.start + t * x.step + row * x.row, h.start + t * h.step + row * h.row
-        pack_columns(x.data, a, x.row, rows, D, packed, 0, n)
+        pack_columns(x.data, a, x.row, rows, D, packed, ZERO, n)
         pack_columns(h.data, b, h.row, rows, H, packed, D, n)
         places[pieces], counts[pieces] = (t * B + row) * W, rows
         n, pieces, row = n + rows, pieces + 1, row + rows
@@ -174,7 +175,7 @@ def pack_run(x, h, active, d_gates, D, H, t, row, packed, places, counts):
 def join_pieces(gates, panel, W, places, counts, pieces, columns):
     """Copy two vectors of each row of all pieces to a matrix without gaps."""
     never_inline()
-    at, wide = 0, 2 * lanes(columns)
+    at, wide = ZERO, 2 * lanes(columns)
     for k in range(pieces):
         for m in range(counts[k]):
             copy_pair(gates, panel + places[k] + m * W, columns, at)
@@ -205,7 +206,7 @@ def lstm_weight_gradients_chunk(x, h, active, d_gates, grads, room, worker, n_wo
     wide, bias, columns = W // 2, grads.bias.reshape(-1), room[worker].reshape(-1)
     gates, packed = d_gates.reshape(-1), np.empty(packed_size(D + H), d_gates.dtype)
     places, counts = np.empty(RUN, np.int64), np.empty(RUN, np.int64)
-    t = row = 0
+    t = row = ZERO
     while t < T and active[t] > 0:
         pieces, n, t, row = pack_run(x, h, active, d_gates, D, H, t, row, packed, places, counts)
         for u in range(worker, 2 * P, n_workers):

@@ -31,6 +31,7 @@ row_4, row_2, row_1 = make_tile_row(4), make_tile_row(2), make_tile_row(1)
 copy_tile_row = make_copy(TILE_ROWS)
 
 SUPER_ROWS = 8 * TILE_ROWS  # rows that stay in L2 while every panel of the weights passes by
+ZERO = np.int64(0)  # a literal 0 as an argument would make Numba compile a helper once more
 RUN = 512  # rows of a gradient's sum per pass: RUN x 2 vectors stay in L1
 
 
@@ -147,7 +148,7 @@ def rows_times_panels_chunk(A, a_block, K, panels, init, active, C, worker, n_wo
     """
     never_inline()
     Q, depth, wide = panels.shape
-    T, t, unit = active.shape[0] - 1, 0, 0
+    T, t, unit = active.shape[0] - 1, ZERO, 0
     while t < T:
         stop = next_run(active, t)
         n = active[t] * (stop - t)
@@ -182,7 +183,7 @@ def pack_columns(A, a, row, n, count, packed, first, at):
     """
     head = min(count, -first % TILE_ROWS)
     whole = (count - head) // TILE_ROWS
-    pack_single_columns(A, a, row, n, 0, head, packed, first, at)
+    pack_single_columns(A, a, row, n, ZERO, head, packed, first, at)
     for tile in range(whole):
         source = a + head + tile * TILE_ROWS
         target = (first + head + tile * TILE_ROWS) * RUN + at * TILE_ROWS
@@ -252,13 +253,13 @@ def outer_products_chunk(A, B, active, panels, sums, worker, n_workers):
     never_inline()
     Q, K, wide = panels.shape
     packed = np.empty(packed_size(K), panels.dtype)
-    T, t = active.shape[0] - 1, 0
+    T, t = active.shape[0] - 1, ZERO
     while t < T:
         stop = next_run(active, t)
         rows = active[t] * (stop - t)
         for m in range(0, rows, RUN):
             n, b = min(RUN, rows - m), B.start + t * B.step + m * B.row
-            pack_columns(A.data, A.start + t * A.step + m * A.row, A.row, n, K, packed, 0, 0)
+            pack_columns(A.data, A.start + t * A.step + m * A.row, A.row, n, K, packed, ZERO, ZERO)
             for q in range(worker, Q, n_workers):
                 at = b + q * wide
                 outer_product(packed, K, B.data, at, B.row, n, panels, q * K * wide)
