@@ -103,6 +103,33 @@ def test_a_command_in_the_background_is_not_to_be_interrupted():
 # Streams ----------------------------------------------------------------------------------------
 
 
+class Stream(io.StringIO):
+    def __init__(self, is_terminal=False, works=True):
+        super().__init__()
+        self.isatty = lambda: is_terminal
+        self.works = works
+
+    def flush(self):
+        if not self.works:
+            raise BrokenPipeError
+
+
+@pytest.mark.parametrize(
+    ("stderr", "said"),
+    [(Stream(), "numlstm: interrupted\n"), (Stream(True), "\nnumlstm: interrupted\n")],
+)
+def test_leaving_says_so_whatever_the_other_stream_does(stderr, said, monkeypatch):
+    def leave(code):
+        raise SystemExit(code)
+
+    monkeypatch.setattr("os._exit", leave)
+    monkeypatch.setattr("sys.stdout", Stream(works=False))
+    monkeypatch.setattr("sys.stderr", stderr)
+    with pytest.raises(SystemExit) as caught:
+        terminal.leave()
+    assert (caught.value.code, stderr.getvalue()) == (130, said)
+
+
 @pytest.mark.parametrize("verbose", [[], ["-v"]])
 def test_a_progress_bar_that_nobody_reads_ends_no_training(verbose, here, monkeypatch, capsys):
     reader, writer = os.pipe()
