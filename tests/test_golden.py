@@ -60,7 +60,7 @@ def read_tf1(d):
         upstream=(d["upstream"], *((-np.sin(h), np.cos(c)) if n_layers == 1 else (zeros, zeros))),
         gradients=(d["grad_x"],),
         lengths=d.get("lengths"),
-        forget_bias=float(d["forget_bias"]),
+        forget_bias=d["forget_bias"],
         n_layers=n_layers,
     )
 

@@ -10,10 +10,10 @@ to the real layers, which must compute what ours do, and back in by a file of th
 import os
 import tempfile
 import warnings
-import zipfile
 from pathlib import Path
 
 import numpy as np
+from keras_archives import compress
 
 from numlstm import LSTM, interop
 
@@ -140,13 +140,9 @@ def assert_same(a, b):
 
 
 def save_small(model, path):
-    """Save a Keras model with the members of the archive compressed; they are a tenth then."""
+    """Save a Keras model, compressed."""
     model.save(path)
-    with zipfile.ZipFile(path) as archive:
-        members = {name: archive.read(name) for name in archive.namelist()}
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in members.items():
-            archive.writestr(name, content)
+    compress(path)
 
 
 def forget_where_it_was_made(path):

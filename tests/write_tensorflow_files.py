@@ -15,10 +15,10 @@ its files, and from models that tf2onnx made of it. Nothing is written.
 
 import sys
 import tempfile
-import zipfile
 from pathlib import Path
 
 import numpy as np
+from keras_archives import compress
 
 FOLDER = Path(__file__).parent / "data" / "tensorflow"
 N, T, D, H, R = 3, 5, 2, 3, 2
@@ -45,15 +45,6 @@ def to_onnx(model, path):
 
     signature = (tf.TensorSpec((None, None, D), tf.float32, name="x"),)
     tf2onnx.convert.from_keras(model, input_signature=signature, opset=13, output_path=str(path))
-
-
-def compress(path):
-    """Compress the members of a `.keras` archive; they are a tenth then."""
-    with zipfile.ZipFile(path) as archive:
-        members = {name: archive.read(name) for name in archive.namelist()}
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in members.items():
-            archive.writestr(name, content)
 
 
 def flat(arrays):

@@ -64,6 +64,12 @@ def check_size(name, value, largest=LARGEST_SIZE):
     return int(value)
 
 
+def check_geometry(what, before, now):
+    """Raise a ValueError unless a fitted network is the one that the parameters ask for."""
+    if before != now:
+        raise ValueError(f"{what} needs the geometry of the previous fit, {before}, got {now}")
+
+
 def check_forget_bias(value):
     """Return the initial bias of the forget gates; float32 can hold it and what is added to it."""
     return check_number("forget_bias", value, -1e30, 1e30)

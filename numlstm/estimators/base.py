@@ -17,6 +17,7 @@ from numlstm.data.validation import (
     check_choice,
     check_dtype,
     check_forget_bias,
+    check_geometry,
     check_integer,
     check_meant,
     check_number,
@@ -221,18 +222,13 @@ class SequenceEstimator(SequenceSaveMixin, BaseEstimator):
             "variant": check_variant(self.variant),
         }
 
-    def _check_geometry(self, what, n_outputs, per_step):
-        """Raise a ValueError unless the fitted network is the one that the parameters ask for."""
-        before, now = self._network.geometry, self._geometry(n_outputs, per_step)
-        if before != now:
-            raise ValueError(f"{what} needs the geometry of the previous fit, {before}, got {now}")
-
     def _build(self, n_outputs, per_step, rng):
         """Make a network with fresh parameters, or keep the last one for a warm start."""
+        geometry = self._geometry(n_outputs, per_step)
         if self.warm_start and hasattr(self, "_network"):
-            self._check_geometry("warm_start", n_outputs, per_step)
+            check_geometry("warm_start", self._network.geometry, geometry)
             return copy.deepcopy(self._network)
-        network = SequenceNetwork(**self._geometry(n_outputs, per_step))
+        network = SequenceNetwork(**geometry)
         network.initialise(float(self.forget_bias), rng)
         return network
 

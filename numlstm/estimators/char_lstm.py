@@ -17,6 +17,7 @@ from numlstm.data.validation import (
     check_choice,
     check_dtype,
     check_forget_bias,
+    check_geometry,
     check_integer,
     check_number,
     check_size,
@@ -267,7 +268,7 @@ class CharLSTM(CharGenerationMixin, CharSaveMixin, BaseEstimator):
         # Copies: should a call fail, what was fitted is whole.
         rng = copy.deepcopy(getattr(self, "_rng", None)) or as_random_state(self.random_state)
         if not first:
-            self._check_geometry("partial_fit", vocabulary)
+            check_geometry("partial_fit", self._network.geometry, self._geometry(vocabulary))
         network = self._new_network(vocabulary, rng) if first else copy.deepcopy(self._network)
         trainer = self._trainer(network, tokens, rng, [] if first else self.loss_curve_)
         previous = getattr(self, "_optimizer", None)
@@ -293,19 +294,14 @@ class CharLSTM(CharGenerationMixin, CharSaveMixin, BaseEstimator):
             )
         return tokens[:-n], tokens[-n:]
 
-    def _check_geometry(self, what, vocabulary):
-        """Raise a ValueError unless the fitted network is the one that the parameters ask for."""
-        before, now = self._network.geometry, self._geometry(vocabulary)
-        if before != now:
-            raise ValueError(f"{what} needs the geometry of the previous fit, {before}, got {now}")
-
     def _new_network(self, vocabulary, rng):
+        geometry = self._geometry(vocabulary)
         if self.warm_start and hasattr(self, "_network"):
             if self._vocabulary.characters != vocabulary.characters:
                 raise ValueError("warm_start needs a text with the vocabulary of the previous fit")
-            self._check_geometry("warm_start", vocabulary)
+            check_geometry("warm_start", self._network.geometry, geometry)
             return copy.deepcopy(self._network)
-        network = CharNetwork(**self._geometry(vocabulary))
+        network = CharNetwork(**geometry)
         network.initialise(float(self.forget_bias), rng)
         return network
 

@@ -7,7 +7,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_sample_weight, check_consistent_length
 
 from numlstm.data.sequences import Sequences, plain
-from numlstm.data.validation import LARGEST, as_random_state
+from numlstm.data.validation import LARGEST, as_random_state, check_geometry
 from numlstm.estimators.base import SequenceEstimator
 from numlstm.estimators.insight import InsightMixin
 from numlstm.training.checkpoint import load_optimizer, optimizer_state
@@ -83,7 +83,8 @@ class SequencePredictor(InsightMixin, SequenceEstimator):
             self._learn_scales(problem)
             before, steps = [], 0
         else:
-            self._check_geometry("partial_fit", self.n_outputs_, problem.per_step)
+            geometry = self._geometry(self.n_outputs_, problem.per_step)
+            check_geometry("partial_fit", self._network.geometry, geometry)
             network, optimizer = self._copied()
             before, steps = self.loss_curve_, self.t_
         if optimizer is None:

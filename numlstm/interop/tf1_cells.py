@@ -59,9 +59,7 @@ def as_cell(layer, arrays):
                 f"w_o_diag after them, and last a projection, got {len(arrays)} items"
             )
         arrays = dict(zip(FORMS[len(arrays)], arrays, strict=True))
-    # Half precision is widened here: with the forget bias it would lose digits.
-    widened = {k: a.astype(np.result_type(a, np.float32)) for k, a in _as_arrays(arrays)}
-    cell = Cell(**widened)
+    cell = Cell(**{name: _widened(np.asarray(array)) for name, array in arrays.items()})
     bias, kernel, units = cell.bias, cell.kernel, cell.bias.size // 4
     if bias.ndim != 1 or bias.size == 0 or bias.size % 4:
         raise ValueError(f"layer {layer}: bias must have shape (4 * units,), got {bias.shape}")
@@ -74,8 +72,9 @@ def as_cell(layer, arrays):
     return cell
 
 
-def _as_arrays(arrays):
-    return [(name, np.asarray(array)) for name, array in arrays.items()]
+def _widened(array):
+    """Return a copy in single precision at least: half would lose digits of the forget bias."""
+    return array.astype(np.result_type(array, np.float32))
 
 
 def _check_additions(layer, cell):

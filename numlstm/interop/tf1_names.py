@@ -9,6 +9,8 @@ those two: ``rnn/lstm_cell/w_f_diag``, ``w_i_diag``, ``w_o_diag`` and ``projecti
 
 import re
 
+from numlstm.interop.tf1_cells import PEEPHOLES
+
 # The variables of a cell, and all the names that they have had.
 KINDS = {
     "kernel": ("kernel", "weights", "Linear/Matrix", "W_0"),
@@ -107,8 +109,7 @@ def _in_order(cells):
 
 def _complete(cell, key, cells):
     """Return the names of the variables of a cell, or say which is missing."""
-    peepholes = {"w_f_diag", "w_i_diag", "w_o_diag"}
-    needed = {"kernel", "bias"} | (peepholes if peepholes & set(cell) else set())
+    needed = {"kernel", "bias"} | set(PEEPHOLES if set(PEEPHOLES) & set(cell) else ())
     if missing := [kind for kind in KINDS if kind in needed - set(cell)]:
         where = ", ".join(str(part) for part in key if part not in (-1, "")) or "the only one"
         found = ", ".join(name for cell in cells.values() for name in cell.values())

@@ -24,7 +24,7 @@ from numlstm.nn.dense import Dense
 from numlstm.nn.lstm import LSTM
 from numlstm.nn.memory import Workspace, aligned_zeros
 from numlstm.nn.rows import Batch, full_length, time_major
-from numlstm.nn.stack import LSTMStack
+from numlstm.nn.stack import WEIGHTS_PER_WORKER, LSTMStack
 from numlstm.nn.weights import (
     LSTMWeights,
     initial_weights,
@@ -34,8 +34,6 @@ from numlstm.nn.weights import (
     unpack,
     unpack_rows,
 )
-
-WEIGHTS_PER_WORKER = 30_000  # of a single text; fewer are not worth the meetings of threads
 
 
 def _total(losses):
