@@ -15,7 +15,6 @@ from numlstm.kernels.products import (
     RUN,
     ZERO,
     add_row_sums,
-    copy_pair,
     next_run,
     outer_product,
     pack_columns,
@@ -32,7 +31,7 @@ from numlstm.kernels.simd import (
     restore_denormals,
     splat,
 )
-from numlstm.kernels.vectors import add_vectors
+from numlstm.kernels.vectors import add_vectors, copy_vectors
 
 
 class Transposed(NamedTuple):
@@ -137,13 +136,12 @@ def lstm_backward_chunk(
             for r in range(low, stop):
                 g, at = ((p * T + t) * B + r) * W, r * Hp + p * VL
                 cell_backward(gates, g, c, prev + at, this + at, dh, r * Hq + p * VL, dc, at)
-        rows = max(0, stop - low)
         rows_times_panels(
             zeros, ZERO, ZERO, ZERO, gates, (t * B + low) * W, W, T * B * W, W, P,
-            transposed.Wh, 0, Q, dh_flat, low * Hq, Hq, rows,
+            transposed.Wh, 0, Q, dh_flat, low * Hq, Hq, stop - low,
         )  # fmt: skip
         if dX.data.size:
-            input_gradients(panels, transposed.Wx, gates, t, dX, reverse, zeros, low, low + rows)
+            input_gradients(panels, transposed.Wx, gates, t, dX, reverse, zeros, low, stop)
     restore_denormals(denormals)
 
 
@@ -178,7 +176,7 @@ def join_pieces(gates, panel, W, places, counts, pieces, columns):
     at, wide = ZERO, 2 * lanes(columns)
     for k in range(pieces):
         for m in range(counts[k]):
-            copy_pair(gates, panel + places[k] + m * W, columns, at)
+            copy_vectors(gates, panel + places[k] + m * W, columns, at, wide)
             at += wide
 
 

@@ -13,7 +13,12 @@ import numpy as np
 from numlstm.kernels._jit import helper, kernel
 from numlstm.kernels._owners import borrow
 from numlstm.kernels.cell import cell_forward
-from numlstm.kernels.products import panel_rows, row_times_gates, row_times_panels
+from numlstm.kernels.products import (
+    panel_rows,
+    row_times_gates,
+    row_times_panels,
+    rows_times_panels,
+)
 from numlstm.kernels.simd import (
     flush_denormals,
     lanes,
@@ -139,7 +144,11 @@ def look_up_characters(model, s, characters, first, stop):
 
 @helper
 def add_inputs(model, s, layer, below, first, stop):
-    """Add x @ Wx + b to the gates of a layer; x is the hidden state at `below`."""
+    """Add x @ Wx + b to the gates of a layer; x is the hidden state at `below`.
+
+    The products are written out as in `recurrent_products`: one helper for both took 8 to 13 %
+    longer a character.
+    """
     B, Hp = s.h.shape[2:]
     P, W, (w0, b0, D) = s.gates.shape[1], s.gates.shape[3], model.layers[layer]
     half, gates = W // 2, s.gates.reshape(-1)
@@ -189,11 +198,10 @@ def write_logits(model, s, phase, team, worker, n_workers):
     Q, K, wide = model.panels.shape
     top = (2 * n_layers - 2 + phase) * B * Hp
     if B > 1:
-        for q in range(Q):
-            panel_rows(
-                model.bias, q * wide, 0, s.h, top, Hp, 0, K, 1, model.panels, q * K * wide,
-                s.logits, q * wide, Q * wide, B,
-            )  # fmt: skip
+        rows_times_panels(
+            model.bias, 0, 0, wide, s.h, top, Hp, 0, K, 1, model.panels, 0, Q,
+            s.logits, 0, Q * wide, B,
+        )  # fmt: skip
         return
     shared = shares_logits(model, n_workers)
     n = n_workers if shared else 1

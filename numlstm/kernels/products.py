@@ -73,7 +73,7 @@ def rows_times_panels(
     last one to three rows take two panels at once: too few sums for one to hide their latency.
     """
     never_inline()
-    wide = 2 * lanes(C)
+    wide, rows = 2 * lanes(C), max(0, rows)
     size, left = n_blocks * K * wide, rows % 4
     for q in range(Q):
         panel_rows(init, i + q * i_panel, i_row, A, a, a_row, a_block, K, n_blocks,
@@ -164,14 +164,6 @@ def rows_times_panels_chunk(A, a_block, K, panels, init, active, C, worker, n_wo
                 panels, 0, Q, C.data, c, C.row, rows,
             )  # fmt: skip
         t = stop
-
-
-@helper
-def copy_pair(source, s, target, d):
-    """Copy two vectors."""
-    VL = lanes(target)
-    store(target, d, load(source, s))
-    store(target, d + VL, load(source, s + VL))
 
 
 @helper

@@ -30,7 +30,7 @@ import numpy as np
 from numlstm.kernels._jit import helper, kernel
 from numlstm.kernels.activations import sigmoid, tanh
 from numlstm.kernels.lstm import first_row, load_rows, save_rows
-from numlstm.kernels.products import panel_rows
+from numlstm.kernels.products import rows_times_panels
 from numlstm.kernels.simd import clip, lanes, load, never_inline, store
 from numlstm.kernels.vectors import copy_vectors
 
@@ -88,11 +88,8 @@ class VariantMasks(NamedTuple):
 @helper
 def product(init, i, i_row, A, a, a_row, panels, C, c, c_row, rows):
     """C[rows] = init + A[rows] @ panels, of shape (Q, K, 2 * VL); all else are flat arrays."""
-    never_inline()
     Q, K, wide = panels.shape
-    for q in range(Q):
-        panel_rows(init, i + q * wide, i_row, A, a, a_row, 0, K, 1, panels, q * K * wide,
-                   C, c + q * wide, c_row, rows)  # fmt: skip
+    rows_times_panels(init, i, i_row, wide, A, a, a_row, 0, K, 1, panels, 0, Q, C, c, c_row, rows)
 
 
 @helper
