@@ -14,13 +14,13 @@ from numba import config
 from test_lstm_kernels import assert_identical, make_problem, run
 
 from numlstm import LSTMState
-from numlstm.kernels import _jit, _threads, bptt, layout, lstm, stepping
+from numlstm.kernels import _jit, _threads, bptt, layout, lstm, stepping, weight_gradients
 
 dtypes = pytest.mark.parametrize("dtype", ["float32", "float64"])
 KERNELS = (
     lstm.lstm_forward_chunk,
     bptt.lstm_backward_chunk,
-    bptt.lstm_weight_gradients_chunk,
+    weight_gradients.weight_gradients_chunk,
     layout.gather_sequences,
     layout.scatter_sequences,
     layout.pack_panels,
