@@ -25,6 +25,7 @@ import numpy as np
 from numlstm.kernels._jit import helper, kernel
 from numlstm.kernels._owners import borrow, flattened
 from numlstm.kernels.cell import cell_forward
+from numlstm.kernels.products import ZERO
 from numlstm.kernels.simd import (
     TILE_ROWS,
     flush_denormals,
@@ -196,6 +197,7 @@ def lstm_forward_chunk(
     D, H = panels.n_inputs, panels.n_units
     low, high = first_row(active, worker, n_workers), first_row(active, worker + 1, n_workers)
     flat, h_flat, c_flat, out = flattened(gates), flattened(h), flattened(c), outputs.data
+    weights, bias = flattened(panels.weights), flattened(panels.bias)
     for s in range(T):
         t = T - 1 - s if reverse else s
         n, size, stop = active[t], B * Hp, min(active[t], high)
@@ -206,12 +208,12 @@ def lstm_forward_chunk(
         load_rows(first.c, c_flat, c_prev, max(begin, low), stop)
         for p in range(gates.shape[0]):
             g = (p * gates.shape[1] + t % gates.shape[1]) * B * W
-            w, i, i_row, init = p * (D + H) * W, p * W, 0, flattened(panels.bias)
+            w, i, i_row, init = p * (D + H) * W, p * W, ZERO, bias
             if lookup.tokens.size:
                 look_up(lookup, t, B, p, gates, g, low, stop)
                 i, i_row, init = g, W, flat
             preactivations(
-                x, x.start + t * x.step, D, h, h_prev, H, panels.weights, w, init, i, i_row,
+                x, x.start + t * x.step, D, h, h_prev, H, weights, w, init, i, i_row,
                 gates, g, low, stop,
             )  # fmt: skip
             for r in range(low, stop):

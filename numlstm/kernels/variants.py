@@ -31,7 +31,7 @@ from numlstm.kernels._jit import helper, kernel
 from numlstm.kernels._owners import flattened
 from numlstm.kernels.activations import sigmoid, tanh
 from numlstm.kernels.lstm import first_row, load_rows, save_rows
-from numlstm.kernels.products import rows_times_panels
+from numlstm.kernels.products import ONE, ZERO, rows_times_panels
 from numlstm.kernels.simd import clip, lanes, load, never_inline, store
 from numlstm.kernels.vectors import copy_vectors
 
@@ -90,7 +90,8 @@ class VariantMasks(NamedTuple):
 def product(init, i, i_row, A, a, a_row, panels, C, c, c_row, rows):
     """C[rows] = init + A[rows] @ panels, of shape (Q, K, 2 * VL); all else are flat arrays."""
     Q, K, wide = panels.shape
-    rows_times_panels(init, i, i_row, wide, A, a, a_row, 0, K, 1, panels, 0, Q, C, c, c_row, rows)
+    rows_times_panels(init, i, i_row, wide, A, a, a_row, ZERO, K, ONE, flattened(panels), ZERO, Q,
+                      C, c, c_row, rows)  # fmt: skip
 
 
 @helper
@@ -133,12 +134,12 @@ def sum_gates(x, panels, masks, tape, t, k, prev, r0, rows):
         for j in range(rows * Rq):
             source[s + j] = h[h_at + j] * keep[r0 * Rq + j]
     if panels.gain_x.size == 0:
-        product(panels.bias, 0, 0, x.data, x_at, x.row, panels.Wx, gates, at, wide, rows)
+        product(panels.bias, ZERO, ZERO, x.data, x_at, x.row, panels.Wx, gates, at, wide, rows)
         product(gates, at, wide, source, s, Rq, panels.Wh, gates, at, wide, rows)
         return
     zeros, u, v = np.zeros_like(panels.bias), flattened(tape.sum_x), flattened(tape.sum_h)
-    product(zeros, 0, 0, x.data, x_at, x.row, panels.Wx, u, at, wide, rows)
-    product(zeros, 0, 0, source, s, Rq, panels.Wh, v, at, wide, rows)
+    product(zeros, ZERO, ZERO, x.data, x_at, x.row, panels.Wx, u, at, wide, rows)
+    product(zeros, ZERO, ZERO, source, s, Rq, panels.Wh, v, at, wide, rows)
     H, Hq = panels.n_units, tape.cell.shape[2]
     for r in range(rows):
         row = at + r * wide
@@ -224,7 +225,8 @@ def variant_step(x, panels, masks, tape, t, reverse, r0, rows):
         carry_on(cell, at, math.inf, c, old, masks.zone_c, t, r, c, (this * B + r) * Hq, Hq)
     if projects:
         zeros = np.zeros(Rq, panels.Wp.dtype)
-        product(zeros, 0, 0, y, (k * B + r0) * Hq, Hq, panels.Wp, m, (k * B + r0) * Rq, Rq, rows)
+        row = k * B + r0
+        product(zeros, ZERO, ZERO, y, row * Hq, Hq, panels.Wp, m, row * Rq, Rq, rows)
     for r in range(r0, r0 + rows):
         carry_on(
             m, (k * B + r) * Rq, panels.proj_clip, h, (prev * B + r) * Rq, masks.zone_h, t, r,

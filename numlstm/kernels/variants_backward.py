@@ -14,6 +14,7 @@ from numlstm.kernels._jit import helper, kernel
 from numlstm.kernels._owners import flattened
 from numlstm.kernels.activations import tanh
 from numlstm.kernels.lstm import first_row
+from numlstm.kernels.products import ZERO
 from numlstm.kernels.simd import lanes, load, never_inline, store
 from numlstm.kernels.variants import moments, product
 from numlstm.kernels.vectors import add_vectors
@@ -172,7 +173,7 @@ def state_backward(transposed, masks, d_sums, g, wide, dh, scratch, r0, rows):
     """Add the gradient of h_{t-1} that comes through the gates, past the mask of dropout."""
     Rq = dh.shape[1]
     grad, back, zeros = flattened(dh), flattened(scratch.dh), np.zeros(Rq, dh.dtype)
-    product(zeros, 0, 0, d_sums, g, wide, transposed.Wh, back, r0 * Rq, Rq, rows)
+    product(zeros, ZERO, ZERO, d_sums, g, wide, transposed.Wh, back, r0 * Rq, Rq, rows)
     if masks.keep.size:
         keep = flattened(masks.keep)
         for j in range(r0 * Rq, (r0 + rows) * Rq):
@@ -188,7 +189,7 @@ def input_backward(transposed, d_sums, g, wide, dX, t, r0, rows, add):
         product(dX.data, at, dX.row, d_sums, g, wide, transposed.Wx, dX.data, at, dX.row, rows)
     else:
         zeros = np.zeros(width, dX.data.dtype)
-        product(zeros, 0, 0, d_sums, g, wide, transposed.Wx, dX.data, at, dX.row, rows)
+        product(zeros, ZERO, ZERO, d_sums, g, wide, transposed.Wx, dX.data, at, dX.row, rows)
 
 
 @kernel
@@ -238,7 +239,7 @@ def variant_backward_chunk(
                 add_vectors(d_outputs.data, row, dh, r * Rq, panels.n_features)
             output_backward(panels, masks.zone_h, carry.h, tape.m, t, r)
         if projects:
-            product(zeros, 0, 0, m, at, Rq, transposed.Wp, dy, low * Hq, Hq, rows)
+            product(zeros, ZERO, ZERO, m, at, Rq, transposed.Wp, dy, low * Hq, Hq, rows)
         for r in range(low, low + rows):
             y_at = r * Hq if projects else (t * B + r) * Hq
             row_backward(panels, masks, tape, dy, y_at, t, reverse, r, scratch, carry.c, sums)
