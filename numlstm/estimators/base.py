@@ -121,6 +121,7 @@ class SequenceEstimator(SequenceSaveMixin, BaseEstimator):
         if reset:
             self._dtype = np.dtype(self.dtype)
         X = plain(X)
+        check_meant("X", X)
         dtype, ragged = self._dtype, is_ragged(X)
         if ragged:
             sequences = as_ragged("X", X, dtype)
@@ -161,10 +162,11 @@ class SequenceEstimator(SequenceSaveMixin, BaseEstimator):
 
     def _check_2d(self, X, reset):
         """Return X by scikit-learn's own check, which also sees to the names of features."""
-        check_meant("X", X)
         options = {"dtype": self._dtype, "order": "C"}
         try:
             with np.errstate(over="ignore", invalid="ignore"):  # the check says what is too large
+                if isinstance(X, (list, tuple)):  # has no dtype to look at
+                    check_meant("X", np.asarray(X))
                 if reset or self._univariate:
                     return validate_data(self, X, reset=reset, **options)
                 return check_array(X, estimator=self, input_name="X", **options)
