@@ -235,7 +235,7 @@ class SequenceEstimator(SequenceSaveMixin, BaseEstimator):
         return network
 
     def _train(self, network, problem, rng, validation_score, settings=None, optimizer=None):
-        """Train the network and set the fitted attributes."""
+        """Train the network and set the fitted attributes; return how it ended."""
         history = History(self.tol, self.n_iter_no_change, by_score=self.early_stopping)
         settings, start = settings or self._settings(), network.parameters.copy()
         if self.solver == "lbfgs":
@@ -257,6 +257,7 @@ class SequenceEstimator(SequenceSaveMixin, BaseEstimator):
         self.n_iter_ = len(history.loss_curve)
         self.t_ = history.n_steps
         report(outcome, history, stacklevel=5)
+        return outcome
 
     def _split(self, problem, rng):
         """Return the problem to train on and the one held out for early stopping, or None."""

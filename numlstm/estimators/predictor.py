@@ -93,11 +93,14 @@ class SequencePredictor(InsightMixin, SequenceEstimator):
         optimizer.clip_norm = self.clip_norm
         self._prepare_network(network)
         settings = self._settings()._replace(max_iter=1)
-        self._train(network, self._scaled_problem(problem), rng, None, settings, optimizer)
+        problem = self._scaled_problem(problem)
+        outcome = self._train(network, problem, rng, None, settings, optimizer)
         self.loss_curve_ = [*before, *self.loss_curve_]
         self.n_iter_, self.best_loss_ = len(self.loss_curve_), min(self.loss_curve_, default=None)
         self.t_ = max(self.t_, steps)
-        self._optimizer, self._generator = optimizer, rng
+        # The moments of a divergence would end the next call as well.
+        self._optimizer = None if outcome == "diverged" else optimizer
+        self._generator = rng
         return self
 
     def _copied(self):
