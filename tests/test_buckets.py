@@ -55,6 +55,7 @@ def test_a_batch_holds_sequences_of_similar_length(X, y, epochs):
     firsts = [[lengths[rows].mean() for rows in epoch] for epoch in epochs]
     assert firsts[0] != firsts[1]
     assert abs(np.corrcoef(firsts[0], np.arange(len(firsts[0])))[0, 1]) < 0.5  # no short ones first
+    assert (np.diff(firsts[0][: loop.POOL]) < 0).any()  # nor within a pool
     assert model.t_ == 2 * len(epochs[0])
 
 

@@ -22,7 +22,7 @@ from numlstm.kernels.softmax import (
 from numlstm.kernels.team import new_team
 from numlstm.nn.dense import Dense
 from numlstm.nn.lstm import LSTM
-from numlstm.nn.memory import Workspace, aligned_zeros
+from numlstm.nn.memory import Workspace, aligned_zeros, weight_vectors
 from numlstm.nn.rows import Batch, full_length, time_major
 from numlstm.nn.stack import WEIGHTS_PER_WORKER, LSTMStack
 from numlstm.nn.weight_gradients import add_weight_gradients
@@ -97,8 +97,10 @@ class CharNetwork:
             round_up(n_tokens * (embedding_size or 0), 16),
         ]
         self._ends = np.cumsum(sizes)
-        self.parameters = aligned_zeros((int(self._ends[-1]),), dtype)
-        self.gradient = aligned_zeros(self.parameters.shape, dtype)
+        names = ("n_tokens", "hidden_size", "embedding_size", "n_layers")
+        sizes = {name: self.geometry[name] for name in names}
+        vectors = weight_vectors(2, int(self._ends[-1]), dtype, **sizes)
+        self.parameters, self.gradient = vectors
         self._panels, self._head, self._input, self._embedding = self._views(self.parameters)
         self._d_panels, self._d_head, self._d_input, self._d_embedding = self._views(self.gradient)
         self.workspace = Workspace(self.dtype)
