@@ -17,7 +17,7 @@ def mostly(sound, odds=24):
 positive = st.sampled_from([1e-300, 1e-30, 1e-6, 1e-3, 1e-2, 0.1, 1.0, 10.0, 1e6, 1e30, 1e300])
 share = st.sampled_from([1e-9, 0.1, 0.25, 0.5, 0.9, 1 - 1e-9])
 PARAMETERS = {
-    "hidden_size": st.sampled_from([1, 2, 3, 17, np.int64(4)]),
+    "hidden_size": st.sampled_from([1, 2, 3, 17, np.int64(4), 10**6]),
     "n_layers": st.integers(1, 3),
     "bidirectional": st.booleans(),
     "dropout": st.sampled_from([0.0, 0.0, 0.0, 0.3, 1 - 1e-9]),

@@ -219,17 +219,23 @@ def test_a_terminal_that_lacks_a_character_gets_a_question_mark(here):
 # Stopping and going on ------------------------------------------------------------------------
 
 
+def read_until(pipe, text):
+    """Return what a process writes into a pipe, which may come in pieces, up to a text in it."""
+    seen = b""
+    while text not in seen:
+        piece = os.read(pipe.fileno(), 4096)
+        assert piece, seen.decode()
+        seen += piece
+    return seen
+
+
 def start_training(*arguments, until):
     """Start `numlstm train`, and return the process when its standard error holds a text."""
     process = subprocess.Popen(
         [COMMAND, "train", "text.txt", "-o", "model", *SMALL, *arguments],
         stderr=subprocess.PIPE, stdout=subprocess.PIPE,
     )  # fmt: skip
-    seen = b""
-    while until not in seen:
-        piece = os.read(process.stderr.fileno(), 4096)
-        assert piece, seen.decode()
-        seen += piece
+    read_until(process.stderr, until)
     return process
 
 

@@ -45,7 +45,7 @@ def is_ours(error):
     """Return whether an error was raised on purpose, and says which argument is wrong."""
     place = Path(traceback.extract_tb(error.__traceback__)[-1].filename)
     return (
-        isinstance(error, (ValueError, TypeError))
+        isinstance(error, (ValueError, TypeError, MemoryError))
         and (place.is_relative_to(OURS) or place.is_relative_to(CHECKS))
         and re.search(NAMES, str(error)) is not None
     )
@@ -178,5 +178,6 @@ def test_what_counts_as_ours():
 
     assert is_ours(error_of(lambda: LSTMRegressor(hidden_size=0).fit([[1.0]], [1])))
     assert is_ours(error_of(lambda: LSTMRegressor().fit(None, [1])))
+    assert is_ours(error_of(lambda: LSTMRegressor(hidden_size=10**6).fit([[1.0]], [1])))
     assert not is_ours(error_of(lambda: np.zeros(3).reshape(2, 2)))
     assert not is_ours(error_of(lambda: [][0]))

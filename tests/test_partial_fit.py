@@ -77,6 +77,25 @@ def test_another_solver_starts_with_fresh_moments(X, y):
     assert model._optimizer.v is None and model._optimizer.t == 2
 
 
+@pytest.mark.parametrize("solver", ["adam", "sgd"])
+@pytest.mark.parametrize("moment", ["gradient", "weights"])
+def test_a_call_that_diverges_spoils_no_later_one(X, y, monkeypatch, solver, moment):
+    model = make(solver=solver, clip_norm=None, learning_rate_init=1e-3).partial_fit(X, y)
+    weights = flat(model).copy()
+    with monkeypatch.context() as patch, pytest.warns(RuntimeWarning, match="infinite or NaN"):
+        if moment == "gradient":
+            patch.setattr(
+                loop, "add_penalty", lambda network, _: network.gradient.fill(np.inf) or 0
+            )
+        else:
+            patch.setattr(model, "learning_rate_init", 1e300)
+        model.partial_fit(X, y)
+    assert np.array_equal(flat(model), weights)
+    for _ in range(9):
+        model.partial_fit(X, y)
+    assert len(model.loss_curve_) == 10 and model.loss_ < model.loss_curve_[0]
+
+
 def test_a_call_that_fails_changes_nothing(X, y, monkeypatch):
     model = make().partial_fit(X, y)
     before, moments = flat(model).copy(), model._optimizer.m.copy()

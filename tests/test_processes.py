@@ -133,6 +133,37 @@ def test_two_threads_fit_and_predict_at_once(layer):
     start_child("child_threads", NUMBA_THREADING_LAYER=layer, NUMBA_NUM_THREADS="2")
 
 
+def child_one_model():
+    X, y = data()
+    model = LSTMRegressor(30, max_iter=1, random_state=0).fit(X, y)
+
+    def answers(k):
+        part = X[k::3].repeat(1 + k, axis=0)  # of another size for every thread
+        step, state = model.predict_step(part[:, 0])
+        steps = [step, *state, *model.predict_step(part[:5, 1].astype("float32"))[1]]
+        trace, gradients = model.trace(part), model.input_gradients(part)
+        arrays = [model.predict(part), model.predict(list(part)), *steps, *trace, gradients]
+        return b"".join(array.tobytes() for array in arrays)
+
+    expected = [answers(k) for k in range(3)]
+    gate, wrong = threading.Barrier(3), []
+
+    def work(k):
+        gate.wait(60)
+        wrong.extend(k for _ in range(200) if answers(k) != expected[k])
+
+    workers = [threading.Thread(target=work, args=[k]) for k in range(3)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert not wrong, f"{len(wrong)} of 600 answers were others"
+
+
+def test_threads_may_share_a_fitted_model():
+    start_child("child_one_model")
+
+
 # Processes ------------------------------------------------------------------------------------
 
 

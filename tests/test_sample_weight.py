@@ -49,14 +49,28 @@ def test_weights_are_repetitions(X, kind, solver, form, dtype):
     assert_same(weighted, repeated, list(X))
 
 
-def test_balanced_classes_count_weights(X):
+@pytest.mark.parametrize("per_step", [False, True])
+def test_balanced_classes_count_weights(X, per_step):
     y = np.arange(N) % 3
+    y = (y[:, None] + np.arange(T) // 4) % 3 if per_step else y
     options = {"class_weight": "balanced", "solver": "lbfgs"}
     weighted = make(LSTMClassifier, **options).fit(X, y, sample_weight=WEIGHTS)
-    repeated = make(LSTMClassifier, **options).fit(X.repeat(WEIGHTS, axis=0), y.repeat(WEIGHTS))
+    repeated = make(LSTMClassifier, **options).fit(
+        X.repeat(WEIGHTS, axis=0), y.repeat(WEIGHTS, axis=0)
+    )
     assert_same(weighted, repeated, X)
     plain = make(LSTMClassifier, solver="lbfgs").fit(X, y, sample_weight=WEIGHTS)
     assert weighted.loss_curve_ != plain.loss_curve_
+
+
+@pytest.mark.parametrize("kind", [LSTMRegressor, LSTMClassifier])
+@pytest.mark.parametrize("batch_size", [4, 32])
+@pytest.mark.parametrize("per_step", [False, True])
+def test_shares_of_weights_count_and_not_their_sum(X, kind, batch_size, per_step):
+    y = targets(kind, X, per_step)
+    options = {"solver": "sgd", "batch_size": batch_size}
+    first, second = (make(kind, **options).fit(X, y, sample_weight=k * WEIGHTS) for k in (1, 8))
+    assert_same(first, second, X)
 
 
 def test_copies_stay_on_one_side_of_the_split(X):

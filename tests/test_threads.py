@@ -38,7 +38,7 @@ SHAPES = [  # (N, T, D, H), options
 # where there is one row, pairs of panels of its units.
 PASSES = {"lstm_forward_chunk", "lstm_backward_chunk"}
 ROW_PASSES = {"lstm_forward_row_chunk", "lstm_backward_row_chunk"}
-OTHERS = {"lstm_weight_gradients_chunk", "transpose_panels_chunk", "unpack_panels_chunk"}
+OTHERS = {"weight_gradients_chunk", "transpose_panels_chunk", "unpack_panels_chunk"}
 
 
 def start_child(name, module="test_threads", **environment):
@@ -151,6 +151,27 @@ def test_whole_fits_have_the_same_bits_on_one_two_and_four_threads():
     start_child("child_whole_fits")
 
 
+def child_limits_of_methods():
+    from numlstm import LSTMRegressor
+
+    spy, rng = Spy(), np.random.default_rng(0)
+    X, y = rng.normal(size=(20, 5, 3)), rng.normal(size=20)
+    model = LSTMRegressor(18, max_iter=1, random_state=0)
+    methods = {
+        "fit": (X, y), "partial_fit": (X, y), "predict": (X,), "score": (X, y), "trace": (X,),
+        "input_gradients": (X,), "predict_step": (X[:, 0],),
+    }  # fmt: skip
+    for n in (1, 2, 3):
+        model.set_params(n_threads=n)
+        for name, data in methods.items():
+            getattr(model, name)(*data)
+            assert {k for _, k in spy.take()} == {n} - {1}, (name, n)
+
+
+def test_every_method_of_an_estimator_keeps_to_its_n_threads():
+    start_child("child_limits_of_methods")
+
+
 def child_written_texts():
     from numlstm import CharLSTM
 
@@ -206,7 +227,7 @@ def child_small_calls():
     run(make_problem(4, 3, 2, 3))
     assert spy.take() == []
     run(make_problem(64, 40, 64, 64, dtype="float32"))
-    assert {name for name, _ in spy.take()} == PASSES | {"lstm_weight_gradients_chunk"}
+    assert {name for name, _ in spy.take()} == PASSES | {"weight_gradients_chunk"}
     run(make_problem(1, 300, 4, 40, dtype="float32"))
     assert not {name for name, _ in spy.take()} & ROW_PASSES
     run(make_problem(1, 60, 4, 300, dtype="float32"))
@@ -242,6 +263,18 @@ def test_omp_num_threads_is_honoured(wanted):
 def test_other_values_of_omp_num_threads(value, limit, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", value)
     monkeypatch.setenv("NUMBA_NUM_THREADS", "4")
+    monkeypatch.setattr(_threads.config, "NUMBA_NUM_THREADS", 4)
+    assert _threads._environment_limit() == limit
+
+
+@pytest.mark.parametrize(("wanted", "limit"), [(None, 2), ("4", 4)])
+def test_a_share_of_the_machine_is_respected_unless_more_is_asked_for(wanted, limit, monkeypatch):
+    """A cgroup's quota, as in a container, is what joblib looks at and Numba does not."""
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.delenv("NUMBA_NUM_THREADS", raising=False)
+    if wanted:
+        monkeypatch.setenv("NUMBA_NUM_THREADS", wanted)
+    monkeypatch.setattr("joblib.cpu_count", lambda: 2)
     monkeypatch.setattr(_threads.config, "NUMBA_NUM_THREADS", 4)
     assert _threads._environment_limit() == limit
 

@@ -179,10 +179,12 @@ def as_series(name, y):
     if "c" in kinds_of(y):
         raise ValueError(f"{name} must be real, got complex numbers")
     try:
+        plain = y if _is_pandas(y) else np.asarray(y)  # a list has no dtype to look at
         # One memory layout, whatever came: it decides the order of sums, so the last bits.
-        values = np.asarray(y, np.float64, order="C")
+        values = np.asarray(plain, np.float64, order="C")
     except (TypeError, ValueError) as error:
         raise ValueError(f"{name} must be an array of numbers: {error}") from error
+    check_meant(name, plain)
     if values.ndim not in (1, 2) or not values.size:
         raise ValueError(
             f"{name} must have shape (n,) or (n, n_series), none of them 0, got {values.shape}"

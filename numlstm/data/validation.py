@@ -1,6 +1,7 @@
 """Checks of arguments: what came, what was expected, said before any work is done."""
 
 import numbers
+import re
 
 import numpy as np
 
@@ -175,10 +176,22 @@ def check_unmasked(name, values):
         raise ValueError(f"{name} must have no masked values, got {np.ma.count_masked(values)}")
 
 
+TIMES = re.compile("date|time|duration|period|interval", re.IGNORECASE)
+
+
 def kinds_of(values):
     """Return the kinds of dtypes that an array has, or the columns of a table: a set of letters."""
-    dtypes = getattr(values, "dtypes", getattr(values, "dtype", None))
-    return {getattr(dtype, "kind", "") for dtype in np.ravel(np.array(dtypes, object))}
+    dtypes = getattr(values, "dtypes", getattr(values, "dtype", getattr(values, "type", None)))
+    if dtypes is None:  # of an Arrow table
+        dtypes = getattr(getattr(values, "schema", None), "types", None)
+    return {_kind_of(dtype) for dtype in np.ravel(np.array(dtypes, object))}
+
+
+def _kind_of(dtype):
+    """Return NumPy's letter; of dates and durations that are not NumPy's, "M" too."""
+    dtype = getattr(getattr(dtype, "categories", None), "dtype", dtype)  # pandas numbers categories
+    kind = getattr(dtype, "kind", "O")
+    return "M" if kind == "O" and TIMES.search(str(dtype)) else kind
 
 
 def check_meant(name, values):
@@ -196,11 +209,14 @@ def as_numbers(name, values):
     ValueError
         For values that are not numbers, ragged lists.
     """
+    if type(values) is np.ndarray and values.dtype.kind in "biuf":
+        return values  # nothing to ask: a short call is as long as the questions
     check_meant(name, values)
     try:
         array = np.asarray(values)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{name} must be an array of numbers: {error}") from error
+    check_meant(name, array)  # a list has no dtype to look at
     _check_numbers(name, array)
     return array
 

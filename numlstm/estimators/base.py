@@ -121,6 +121,7 @@ class SequenceEstimator(SequenceSaveMixin, BaseEstimator):
         if reset:
             self._dtype = np.dtype(self.dtype)
         X = plain(X)
+        check_meant("X", X)
         dtype, ragged = self._dtype, is_ragged(X)
         if ragged:
             sequences = as_ragged("X", X, dtype)
@@ -161,10 +162,11 @@ class SequenceEstimator(SequenceSaveMixin, BaseEstimator):
 
     def _check_2d(self, X, reset):
         """Return X by scikit-learn's own check, which also sees to the names of features."""
-        check_meant("X", X)
         options = {"dtype": self._dtype, "order": "C"}
         try:
             with np.errstate(over="ignore", invalid="ignore"):  # the check says what is too large
+                if isinstance(X, (list, tuple)):  # has no dtype to look at
+                    check_meant("X", np.asarray(X))
                 if reset or self._univariate:
                     return validate_data(self, X, reset=reset, **options)
                 return check_array(X, estimator=self, input_name="X", **options)
@@ -233,7 +235,7 @@ class SequenceEstimator(SequenceSaveMixin, BaseEstimator):
         return network
 
     def _train(self, network, problem, rng, validation_score, settings=None, optimizer=None):
-        """Train the network and set the fitted attributes."""
+        """Train the network and set the fitted attributes; return how it ended."""
         history = History(self.tol, self.n_iter_no_change, by_score=self.early_stopping)
         settings, start = settings or self._settings(), network.parameters.copy()
         if self.solver == "lbfgs":
@@ -255,6 +257,7 @@ class SequenceEstimator(SequenceSaveMixin, BaseEstimator):
         self.n_iter_ = len(history.loss_curve)
         self.t_ = history.n_steps
         report(outcome, history, stacklevel=5)
+        return outcome
 
     def _split(self, problem, rng):
         """Return the problem to train on and the one held out for early stopping, or None."""

@@ -76,7 +76,10 @@ def read_classes(classes):
 def _as_labels(name, labels):
     """Return labels as an array; where a list mixes strings and other things, of objects."""
     check_unmasked(name, labels)
-    array = np.asarray(labels)
+    try:
+        array = np.asarray(labels)
+    except TypeError as error:  # columns of kinds that have nothing in common
+        raise ValueError(f"{name} must hold labels of one kind: {error}") from error
     if array.dtype.kind not in "US" or isinstance(labels, np.ndarray):
         return array
     given = np.asarray(labels, object)

@@ -1,13 +1,14 @@
 """What the regressor and the classifier share: `fit` and `partial_fit` on sequences and targets."""
 
 import copy
+import numbers
 
 import numpy as np
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_sample_weight, check_consistent_length
 
 from numlstm.data.sequences import Sequences, plain
-from numlstm.data.validation import LARGEST, as_random_state, check_geometry
+from numlstm.data.validation import LARGEST, as_numbers, as_random_state, check_geometry
 from numlstm.estimators.base import SequenceEstimator
 from numlstm.estimators.insight import InsightMixin
 from numlstm.training.checkpoint import load_optimizer, optimizer_state
@@ -92,11 +93,14 @@ class SequencePredictor(InsightMixin, SequenceEstimator):
         optimizer.clip_norm = self.clip_norm
         self._prepare_network(network)
         settings = self._settings()._replace(max_iter=1)
-        self._train(network, self._scaled_problem(problem), rng, None, settings, optimizer)
+        problem = self._scaled_problem(problem)
+        outcome = self._train(network, problem, rng, None, settings, optimizer)
         self.loss_curve_ = [*before, *self.loss_curve_]
         self.n_iter_, self.best_loss_ = len(self.loss_curve_), min(self.loss_curve_, default=None)
         self.t_ = max(self.t_, steps)
-        self._optimizer, self._generator = optimizer, rng
+        # The moments of a divergence would end the next call as well.
+        self._optimizer = None if outcome == "diverged" else optimizer
+        self._generator = rng
         return self
 
     def _copied(self):
@@ -116,9 +120,7 @@ class SequencePredictor(InsightMixin, SequenceEstimator):
         sequences = self._check_X(X, reset)
         check_consistent_length(sequences.lengths, y)
         targets, y_ndim = self._read_y(y, sequences.lengths)
-        weights = _check_sample_weight(
-            sample_weight, sequences.lengths, dtype=np.float64, ensure_non_negative=True
-        )
+        weights = read_weights(sample_weight, sequences.lengths, ensure_non_negative=True)
         check_sizes(weights)
         if reset:
             self._y_ndim = y_ndim
@@ -137,8 +139,7 @@ class SequencePredictor(InsightMixin, SequenceEstimator):
         if y_ndim != self._y_ndim:
             raise ValueError(f"y must have {self._y_ndim} dimensions, as in fit, got {y_ndim}")
         if sample_weight is not None:
-            sample_weight = _check_sample_weight(sample_weight, lengths, dtype=np.float64)
-            sample_weight = np.repeat(sample_weight, lengths)
+            sample_weight = np.repeat(read_weights(sample_weight, lengths), lengths)
         return targets.values, np.concatenate(list(predicted)), sample_weight
 
     def _merged(self, problem):
@@ -190,6 +191,13 @@ class SequencePredictor(InsightMixin, SequenceEstimator):
         super().__setstate__(state)
         if state.get("_optimizer") is not None:
             self._optimizer = load_optimizer(state["_optimizer"], self._network)
+
+
+def read_weights(sample_weight, lengths, **options):
+    """Return the weight of each sequence by scikit-learn's own check; all 1 for None."""
+    if sample_weight is not None and not isinstance(sample_weight, numbers.Number):
+        sample_weight = as_numbers("sample_weight", sample_weight)
+    return _check_sample_weight(sample_weight, lengths, dtype=np.float64, **options)
 
 
 def check_sizes(weights):

@@ -3,7 +3,7 @@
 import numpy as np
 
 from numlstm.data.sequences import as_ragged, is_ragged
-from numlstm.data.validation import as_floats
+from numlstm.data.validation import as_floats, check_meant
 
 
 def read_targets(y, lengths):
@@ -20,6 +20,7 @@ def read_targets(y, lengths):
     ValueError
         For other dimensions, values that are not finite numbers, other lengths than those of X.
     """
+    check_meant("y", y)
     dtype = np.dtype("float64")
     if is_ragged(y) and is_ragged(y[0]) is False and np.ndim(y[0]) > 0:
         targets = as_ragged("y", y, dtype)

@@ -33,8 +33,8 @@ _local = threading.local()
 
 
 def _after_fork():
-    global _busy, _forked
-    _busy, _forked = threading.Lock(), True
+    global _forked
+    _forked = True  # nobody asks for `_busy` then, which a thread may hold that was not forked
 
 
 if hasattr(os, "register_at_fork"):

@@ -13,7 +13,7 @@ from numlstm.kernels.generation import (
 )
 from numlstm.kernels.layout import pack_panels
 from numlstm.kernels.lstm import Lookup
-from numlstm.kernels.products import Rows, outer_products_chunk, rows_times_panels_chunk
+from numlstm.kernels.products import Rows, rows_times_panels_chunk
 from numlstm.kernels.softmax import (
     negative_log_likelihoods_chunk,
     softmax_cross_entropy_chunk,
@@ -22,9 +22,10 @@ from numlstm.kernels.softmax import (
 from numlstm.kernels.team import new_team
 from numlstm.nn.dense import Dense
 from numlstm.nn.lstm import LSTM
-from numlstm.nn.memory import Workspace, aligned_zeros
+from numlstm.nn.memory import Workspace, aligned_zeros, weight_vectors
 from numlstm.nn.rows import Batch, full_length, time_major
 from numlstm.nn.stack import WEIGHTS_PER_WORKER, LSTMStack
+from numlstm.nn.weight_gradients import add_weight_gradients
 from numlstm.nn.weights import (
     LSTMWeights,
     initial_weights,
@@ -96,8 +97,10 @@ class CharNetwork:
             round_up(n_tokens * (embedding_size or 0), 16),
         ]
         self._ends = np.cumsum(sizes)
-        self.parameters = aligned_zeros((int(self._ends[-1]),), dtype)
-        self.gradient = aligned_zeros(self.parameters.shape, dtype)
+        names = ("n_tokens", "hidden_size", "embedding_size", "n_layers")
+        sizes = {name: self.geometry[name] for name in names}
+        vectors = weight_vectors(2, int(self._ends[-1]), dtype, **sizes)
+        self.parameters, self.gradient = vectors
         self._panels, self._head, self._input, self._embedding = self._views(self.parameters)
         self._d_panels, self._d_head, self._d_input, self._d_embedding = self._views(self.gradient)
         self.workspace = Workspace(self.dtype)
@@ -152,7 +155,7 @@ class CharNetwork:
         d_rows = Rows(d_table.reshape(-1), 0, 0, self.wide)
         x, work = Rows(self._embedding.reshape(-1), 0, 0, e), d_table.size * e
         no_sums = np.empty(0, self.dtype)
-        launch(outer_products_chunk, x, d_rows, active, self._d_input, no_sums, work=work)
+        add_weight_gradients(workspace, [(x, e)], active, d_rows, self._d_input, no_sums, work=work)
         transposed = transpose(workspace, "input.T", self._input[:, None], 0, e)
         d_embedding = workspace.take("embedding.d", self.n_tokens, round_up(e, wide))
         zeros = Rows(workspace.zeros("embedding.0", d_embedding.shape[1]), 0, 0, 0)

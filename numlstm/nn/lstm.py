@@ -19,7 +19,7 @@ from numlstm.data.validation import (
 from numlstm.kernels.layout import gather_sequences, scatter_sequences
 from numlstm.kernels.stepping import step_layers
 from numlstm.nn.masks import MaskSeed
-from numlstm.nn.memory import Workspace, aligned_empty, aligned_zeros
+from numlstm.nn.memory import Workspace, aligned_empty, aligned_zeros, weight_vectors
 from numlstm.nn.rows import Batch, batch_first, sort_by_length, time_major
 from numlstm.nn.stack import LSTMStack
 from numlstm.nn.state import load_state, read_state
@@ -100,7 +100,13 @@ class LSTM(StoredWeights):
             for n_inputs, n_units in self._stack.layout.sizes
         ]
 
-    def _build(self, input_size, hidden_size, n_layers, bidirectional, dtype, variant=None):
+    def _build(self, *geometry):
+        self._set_geometry(*geometry)
+        names = ("input_size", "hidden_size", "n_layers", "bidirectional")
+        sizes = {name: getattr(self, name) for name in names}
+        self._adopt(*weight_vectors(1, self._stack.layout.size, self.dtype, **sizes))
+
+    def _set_geometry(self, input_size, hidden_size, n_layers, bidirectional, dtype, variant=None):
         self.input_size = check_size("input_size", input_size, LARGEST_COUNT)
         self.hidden_size = check_size("hidden_size", hidden_size)
         self.n_layers = check_size("n_layers", n_layers, LARGEST_DEPTH)
@@ -108,7 +114,6 @@ class LSTM(StoredWeights):
         self.dtype = check_dtype(dtype)
         self.variant = check_variant(variant, self.hidden_size)
         self._stack, self._masks = self._new_stack(), MaskSeed()
-        self._adopt(aligned_zeros((self._stack.layout.size,), self.dtype))
 
     def _new_stack(self):
         geometry = self.input_size, self.hidden_size, self.n_layers, self.bidirectional, self.dtype
@@ -275,13 +280,8 @@ class LSTM(StoredWeights):
                 rows = workspace.take("outputs", T, N, width)
                 gather_sequences(d_outputs, order, active, rows)
                 target = time_major(rows)
-        carry = load_state(
-            stack.states(workspace, "carry", N, dh=True),
-            d_state,
-            "d_state",
-            order,
-            stack.widths,
-        )
+        carry = stack.states(workspace, "carry", N, dh=True)
+        carry = load_state(carry, d_state, "d_state", order, stack.widths)
         self._kept = None  # the gates are about to be overwritten
         grads = stack.layout.views(workspace.zeros("gradient", self._parameters.size))
         dX, D = aligned_empty((N, T, self.input_size), self.dtype), self.input_size

@@ -1,6 +1,7 @@
 """Aligned arrays, and a workspace that hands them out again."""
 
 import math
+import os
 
 import numpy as np
 
@@ -23,6 +24,37 @@ def aligned_zeros(shape, dtype):
     out = aligned_empty(shape, dtype)
     out.fill(0)
     return out
+
+
+def physical_memory():
+    """Return how many bytes of memory this machine has; infinity where the system says nothing."""
+    try:
+        n_bytes = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # Windows has no sysconf
+        return math.inf
+    return n_bytes if n_bytes > 0 else math.inf
+
+
+def weight_vectors(n, size, dtype, **geometry):
+    """Return flat vectors of zeros: the weights of a network and, if n is 2, their gradient.
+
+    Raises
+    ------
+    MemoryError
+        That names the geometry. Where the machine cannot have so much it comes before any work:
+        Linux grants memory that is not there, and kills the process that uses it.
+    """
+    n_bytes = n * size * np.dtype(dtype).itemsize
+    try:
+        if n_bytes > physical_memory():
+            raise MemoryError
+        return [aligned_zeros((size,), dtype) for _ in range(n)]
+    except MemoryError:
+        sizes = ", ".join(f"{name}={value!r}" for name, value in geometry.items())
+        raise MemoryError(
+            f"{sizes} are {n_bytes / 2**30:.1f} GiB of weights{' with their gradient' * (n > 1)}, "
+            "more than there is memory"
+        ) from None
 
 
 class Workspace:

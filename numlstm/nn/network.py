@@ -14,7 +14,7 @@ from numlstm.kernels.losses import (
 )
 from numlstm.nn.dense import Dense
 from numlstm.nn.lstm import LSTM
-from numlstm.nn.memory import Workspace, aligned_zeros
+from numlstm.nn.memory import Workspace, aligned_zeros, weight_vectors
 from numlstm.nn.rows import full_length, time_major
 from numlstm.nn.variant import (
     as_weights,
@@ -74,13 +74,15 @@ class SequenceNetwork:
         }
         self.per_step, self.dropout = per_step, dropout
         self.lstm = LSTM.__new__(LSTM)
-        self.lstm._build(input_size, hidden_size, n_layers, bidirectional, dtype, variant)
+        self.lstm._set_geometry(input_size, hidden_size, n_layers, bidirectional, dtype, variant)
         self.stack, self.dtype, self.variant = self.lstm._stack, self.lstm.dtype, self.lstm.variant
         self._masked = self.variant is not None and self.variant.is_random
         self.dense = Dense(self.stack.width, n_outputs, dtype)
         split = self.stack.layout.size
-        self.parameters = aligned_zeros((split + self.dense.size,), dtype)
-        self.gradient = aligned_zeros(self.parameters.shape, dtype)
+        names = ("input_size", "hidden_size", "n_outputs", "n_layers", "bidirectional")
+        sizes = {name: self.geometry[name] for name in names}
+        vectors = weight_vectors(2, split + self.dense.size, dtype, **sizes)
+        self.parameters, self.gradient = vectors
         self._head, self._d_head = self.parameters[split:], self.gradient[split:]
         self.lstm._adopt(self.parameters[:split])
         self._panels = self.lstm._panels
