@@ -42,9 +42,12 @@ def _add_train(parsers):
         description="Train a character model on a UTF-8 text file; `numlstm sample` then writes "
         "text with it. Progress goes to the standard error. The end of the text is held out and "
         "scored after each epoch: the best epoch is kept, and training stops when the score has "
-        "not risen for long; at the end its bits per character are printed beside those that "
-        "counting n-grams achieves. Ctrl-C stops early and keeps the model.",
-        epilog="The very first run compiles the kernels, for up to a minute: see `numlstm warmup`.",
+        "not risen for long. At the end its bits per character are printed beside those of "
+        "n-grams: runs of up to 6 characters, merely counted. Ctrl-C stops early and keeps the "
+        "model.",
+        epilog="If counting is ahead, a larger --max-iter, a smaller --batch-size or a larger "
+        "--learning-rate-init may help: a short text makes few steps an epoch. The very first run "
+        "compiles the kernels, for up to a minute: see `numlstm warmup`.",
     )
     add = parser.add_argument
     add("text", metavar="TEXT", help="text file to learn")

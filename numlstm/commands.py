@@ -129,7 +129,7 @@ def _read_baseline(path, scored, model):
     from numlstm.data.texts import read_text
 
     if os.path.realpath(path) == os.path.realpath(scored):
-        raise ValueError("baseline must be another file than TEXT: its own counts know it by heart")
+        raise ValueError("baseline must be another text than the one that is scored")
     text = read_text(path)
     unknown = sorted(set(text).difference(model.vocabulary_))
     if unknown:

@@ -126,9 +126,7 @@ def run(picture):
     from numlstm.plotting import ForecastDisplay, blank_figure
 
     begin = time.perf_counter()
-    print(
-        "numlstm demo: the first run compiles the kernels, later runs load them from the cache.\n"
-    )
+    print("numlstm demo: the first run compiles the kernels, later ones load them.\n")
     figure, axes = blank_figure(len(SERIES), (9, 7))
     for ax, (name, plan) in zip(axes, SERIES.items(), strict=True):
         result = forecast_series(name)
@@ -151,8 +149,8 @@ def run(picture):
 
 
 def _show_text(result):
-    print("\nPython's documentation, character by character: ", end="")
-    print(f"the last {HELD_OUT:,} characters held out, {result['seconds']:.1f} s")
+    print(f"\nPython's documentation: the last {HELD_OUT:,} characters held out, ", end="")
+    print(f"{result['seconds']:.1f} s")
     print(f"  {'model':<28}bits per character")
     for name, key in (
         ("LSTM of 128 units, untrained", "before"),
