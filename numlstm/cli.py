@@ -42,7 +42,8 @@ def _add_train(parsers):
         description="Train a character model on a UTF-8 text file; `numlstm sample` then writes "
         "text with it. Progress goes to the standard error. The end of the text is held out and "
         "scored after each epoch: the best epoch is kept, and training stops when the score has "
-        "not risen for long. Ctrl-C stops early and keeps the model.",
+        "not risen for long; at the end its bits per character are printed beside those that "
+        "counting n-grams achieves. Ctrl-C stops early and keeps the model.",
         epilog="The very first run compiles the kernels, for up to a minute: see `numlstm warmup`.",
     )
     add = parser.add_argument
@@ -104,6 +105,11 @@ def _add_score(parsers):
     )
     parser.add_argument("model", metavar="MODEL", help="file of `numlstm train`")
     parser.add_argument("text", metavar="TEXT", help="text file")
+    parser.add_argument(
+        "--baseline", metavar="FILE",
+        help="text that the model was trained on: also print the bits per character that counting "
+        f"its n-grams achieves (of the last {commands.COUNTED:,} characters)",
+    )  # fmt: skip
     parser.set_defaults(run=commands.score)
 
 

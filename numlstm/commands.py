@@ -4,11 +4,13 @@ import contextlib
 import csv
 import io
 import math
+import os
 import sys
 
 from numlstm.terminal import interrupt, on_ctrl_c, say
 
 FLUSH_EVERY = 16  # characters of a sample
+COUNTED = 2_000_000  # characters in which n-grams are counted: seconds, and 80 MB at most
 
 
 def count(n, what):
@@ -48,16 +50,35 @@ def train(arguments):
     with on_ctrl_c(interrupt):
         model.fit(text, checkpoint=arguments.checkpoint)
         model.save(arguments.output)
-    print(f"{arguments.output}: {_describe(model)}")
-
-
-def _describe(model):
     n = len(model.vocabulary_)
     said = f"{count(model.n_iter_, 'epochs')}, {count(n, 'different characters')}"
+    # At once: the model is there, whatever becomes of the rest.
+    print(f"{arguments.output}: {said}", flush=True)
     if model.validation_scores_:
-        bits = -model.best_validation_score_ / math.log(2)
-        said += f", {bits:.3f} bits per character on the part held out"
-    return said
+        _show_validation(model, text)
+
+
+def _show_validation(model, text):
+    """Print how well the end of a text is predicted by the model, and by counting the rest."""
+    from numlstm.data.texts import held_out
+
+    n = held_out(len(text), model.validation_fraction)
+    learnt = len(text) - n
+    print(f"held out: the last {count(n, 'characters')}")
+    bits = -model.best_validation_score_ / math.log(2)
+    print(f"  {bits:.3f} bits per character by the model", flush=True)
+    bits, how = _by_counting(text[max(0, learnt - COUNTED) : learnt], text[learnt:], model)
+    where = "the rest" if learnt <= COUNTED else f"the {COUNTED:,} before them"
+    print(f"  {bits:.3f} by {how} in {where}")
+
+
+def _by_counting(learnt, held, model):
+    """Return bits per character by the best n-grams of a text, and in words how they came about."""
+    from numlstm import NGramBaseline
+
+    # Probabilities of the same alternatives: those that the model chooses from.
+    counting = NGramBaseline.best(learnt, held, model.vocabulary_)
+    return counting.bits_per_char(held), f"counting {counting.order}-grams"
 
 
 def _load_text_model(path):
@@ -91,12 +112,32 @@ def score(arguments):
     from numlstm.data.texts import read_text
 
     model = _load_text_model(arguments.model)
-    text = read_text(arguments.text)
+    text, path = read_text(arguments.text), arguments.baseline
+    learnt = path and _read_baseline(path, arguments.text, model)
     _say_if_cold("read_tokens_chunk")
     bits = model.bits_per_char(text)
     n = count(len(text), "characters")
     perplexity = 2**bits if bits < 1024 else math.inf
-    print(f"{n}, {bits:.4f} bits per character, perplexity {perplexity:.3f}")
+    print(f"{n}, {bits:.4f} bits per character, perplexity {perplexity:.3f}", flush=True)
+    if path:
+        bits, how = _by_counting(learnt[-COUNTED:], text, model)
+        part = "" if len(learnt) <= COUNTED else f"the last {count(COUNTED, 'characters')} of "
+        print(f"{bits:.4f} by {how} in {part}{path}")
+
+
+def _read_baseline(path, scored, model):
+    from numlstm.data.texts import read_text
+
+    if os.path.realpath(path) == os.path.realpath(scored):
+        raise ValueError("baseline must be another file than TEXT: its own counts know it by heart")
+    text = read_text(path)
+    unknown = sorted(set(text).difference(model.vocabulary_))
+    if unknown:
+        raise ValueError(
+            f"baseline must hold characters of the model only, as the text it was trained on does; "
+            f"{path} holds {unknown[0]!r}"
+        )
+    return text
 
 
 def forecast(arguments):

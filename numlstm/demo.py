@@ -104,12 +104,12 @@ def learn_text(n_characters=300_000, *, max_iter=12, seed=0):
     start = time.perf_counter()
     before = CharLSTM(**settings, max_iter=0).fit(learn).bits_per_char(held)
     model = CharLSTM(**settings, max_iter=max_iter, verbose=1).fit(learn)
-    order = 5
+    counting = NGramBaseline.best(learn, held)
     return {
         "before": before,
         "after": model.bits_per_char(held),
-        "counting": NGramBaseline(order).fit(learn).bits_per_char(held),
-        "order": order,
+        "counting": counting.bits_per_char(held),
+        "order": counting.order,
         "sample": model.generate(400, prompt="The ", temperature=0.6, random_state=seed),
         "seconds": time.perf_counter() - start,
     }

@@ -93,7 +93,8 @@ def write_model(path, kind, arrays, description):
 def write_file(path, data):
     """Write bytes, atomically: the file is the old one or the new one, never half of one.
 
-    What a process that was killed amid a write has left beside the file is removed.
+    What a process that was killed amid a write has left beside the file is removed first: it takes
+    no room that this write may need, and however many are killed, one such file stays at most.
 
     Parameters
     ----------
@@ -106,6 +107,7 @@ def write_file(path, data):
         If the folder is missing or not writable, or the disk is full; the old file stays.
     """
     path = Path(path)
+    _remove_stale(path)
     handle, temporary = _own_temporary(path)
     try:
         with os.fdopen(handle, "wb") as file:
@@ -122,7 +124,6 @@ def write_file(path, data):
             os.unlink(temporary)
         raise
     _sync_folder(path.parent)
-    _remove_stale(path)
 
 
 SUFFIX = ".numlstm-part"  # of files that are being written

@@ -44,12 +44,17 @@ def pytest_configure(config):
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: item.get_closest_marker("own_cache") is None)
+    for item in items:
+        if item.get_closest_marker("own_cache"):
+            item.add_marker(pytest.mark.timeout(1500))
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_setup(item):
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item):
+    """Fill the cache before the time of the test begins: its limit ends the worker, as a crash."""
     if hasattr(item.config, "workerinput") and not item.get_closest_marker("own_cache"):
         fill_the_cache()
+    return (yield)
 
 
 @functools.cache
@@ -60,8 +65,12 @@ def fill_the_cache():
     from numlstm.commands import one_at_a_time
     from numlstm.kernels._jit import CACHE_FOLDER
 
+    if CACHE_FOLDER is None:
+        return
     shared = Path(os.environ[SHARED])
-    if CACHE_FOLDER is None or (CACHE_FOLDER / "filled").exists():
+    # A folder of the clone serves every Python that is used in it, and each compiles for itself.
+    filled = CACHE_FOLDER / f"filled-{sys.implementation.cache_tag}"
+    if filled.exists():
         return
     with one_at_a_time(shared):
         if (shared / "said.json").exists():
@@ -74,4 +83,4 @@ def fill_the_cache():
         shutil.copytree(compiled, CACHE_FOLDER, dirs_exist_ok=True)
         command = [sys.executable, "-m", "numlstm", "warmup", "--variants", "--dtype", "float64"]
         if subprocess.run(command, capture_output=True).returncode == 0:
-            (CACHE_FOLDER / "filled").touch()
+            filled.touch()

@@ -99,19 +99,26 @@ def test_results_come_in_the_order_of_the_input(X, y, solver, per_step, monkeypa
 
 def test_no_work_is_done_past_the_end_of_a_sequence(X, y, monkeypatch):
     """Every kernel of the layers is told how many rows still run at each step."""
-    steps, real = {}, stack.launch
+    steps = {}
 
-    def launch(chunk, *args, **options):
-        active = next(a for a in args if isinstance(a, np.ndarray) and a.dtype == np.int64)
-        steps.setdefault(chunk.__name__, []).append(int(active[:-1].sum()))
-        return real(chunk, *args, **options)
+    def watch(name):
+        real = getattr(stack, name)
 
-    monkeypatch.setattr(stack, "launch", launch)
+        def watched(*args, **options):
+            active = next(a for a in args if isinstance(a, np.ndarray) and a.dtype == np.int64)
+            what = args[0].__name__ if name == "launch" else name
+            steps.setdefault(what, []).append(int(active[:-1].sum()))
+            return real(*args, **options)
+
+        monkeypatch.setattr(stack, name, watched)
+
+    watch("launch")
+    watch("add_weight_gradients")
     make(max_iter=1).fit(X, y)
     total = sum(len(x) for x in X)
     forward = steps.pop("lstm_forward_chunk")
     assert sum(forward) == total
-    assert sum(steps["lstm_backward_chunk"]) == sum(steps["lstm_weight_gradients_chunk"]) == total
+    assert sum(steps["lstm_backward_chunk"]) == sum(steps["add_weight_gradients"]) == total
     steps.clear()
     make(max_iter=0).fit(X, y).predict(X)
     assert sum(steps["lstm_forward_chunk"]) == total

@@ -8,7 +8,6 @@ import random
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -66,38 +65,43 @@ def child_killed(path, wheres):
     """Train in a process that is killed, again and again; say after each which step the file holds.
 
     The processes are forks of this one, which has loaded the kernels: they train at once. `wheres`
-    names the calls in which they kill themselves in their fifth write; "-" is killed from outside,
-    at a random moment of about an epoch.
+    names the calls in which they kill themselves in their fifth write; "-" is killed at a random
+    moment of about an epoch.
     """
     char_lstm(max_iter=1).fit(TEXT, HELD, checkpoint=f"{path}.first", checkpoint_steps=3)
     moments = random.Random(1)
     for where in wheres.split():
+        n, seconds = moments.randrange(15), moments.uniform(1e-4, 0.005)
         pid = os.fork()
         if not pid:
             try:
-                die_while_writing(where)
+                if where == "-":
+                    die_soon_after(n, seconds)
+                else:
+                    die_while_writing(where)
                 char_lstm(**LONG).fit(TEXT, HELD, checkpoint=path, checkpoint_steps=3)
             finally:
                 os._exit(1)
-        if where == "-":
-            wait_for_writes(path, moments.randrange(15))
-            time.sleep(moments.uniform(0, 0.005))
-            os.kill(pid, signal.SIGKILL)
         _, status = os.waitpid(pid, 0)
         assert os.WIFSIGNALED(status), "it was done already: make it longer"
         print(read_model(path)[2]["steps"] if os.path.exists(path) else -1)  # whole, or it raises
 
 
-def wait_for_writes(path, n):
-    """Wait until another process has replaced a file n times, however fast the machine is."""
+def die_soon_after(n, seconds):
+    """Let the system kill this process some time after its n-th write, wherever it then is.
 
-    def inode():
-        return os.stat(path).st_ino if os.path.exists(path) else None
+    The alarm is the process's own: another process that watched the file could be late for it.
+    """
+    writes, real = itertools.count(1), os.replace
 
-    for _ in range(n):
-        before = inode()
-        while inode() == before:
-            time.sleep(0.0005)
+    def replace(*args):
+        real(*args)
+        if next(writes) == n:
+            signal.setitimer(signal.ITIMER_REAL, seconds)
+
+    os.replace = replace
+    if n == 0:
+        signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
 def die_while_writing(where):

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import numlstm
+from numlstm import NGramBaseline, commands
 from numlstm.cli import main
 
 FOLDER = Path(sys.executable).parent
@@ -65,7 +66,7 @@ def test_train_sample_score(here):
         "train", "text.txt", "-o", "model.safetensors", "--max-iter", 3, *SMALL
     )
     assert trained.returncode == 0
-    assert trained.stdout.startswith("model.safetensors: 3 epochs, 29 different characters, ")
+    assert trained.stdout.startswith("model.safetensors: 3 epochs, 29 different characters\n")
     assert "100%" in trained.stderr and "Traceback" not in trained.stderr
     written = numlstm_command("sample", "model.safetensors", "--prompt", "the ", "--n-chars", 40)
     assert (written.returncode, written.stderr) == (0, "")
@@ -76,6 +77,45 @@ def test_train_sample_score(here):
     expected = f"1,350 characters, {bits:.4f} bits per character, perplexity {2**bits:.3f}\n"
     assert (scored.returncode, scored.stdout, scored.stderr) == (0, expected, "")
     assert sorted(os.listdir()) == ["model.safetensors", "sales.csv", "text.txt"]
+
+
+@pytest.mark.parametrize(("counted", "where"), [(None, "the rest"), (600, "the 600 before them")])
+def test_train_says_what_counting_achieves(counted, where, here, monkeypatch, capsys):
+    text = TEXT[:-20] + "0 new characters 123"  # which only the part held out has
+    Path("text.txt").write_text(text)
+    if counted:
+        monkeypatch.setattr(commands, "COUNTED", counted)
+    options = ["--max-iter", "2", "--validation-fraction", "0.1", *SMALL]
+    assert main(["train", "text.txt", "-o", "m", *options]) == 0
+    model, learnt, held = numlstm.load("m"), text[:-135], text[-135:]
+    by_model = -model.best_validation_score_ / np.log(2)
+    counting = NGramBaseline.best(learnt[-(counted or 2000) :], held, model.vocabulary_)
+    assert capsys.readouterr().out.splitlines() == [
+        "m: 2 epochs, 33 different characters",
+        "held out: the last 135 characters",
+        f"  {by_model:.3f} bits per character by the model",
+        f"  {counting.bits_per_char(held):.3f} by counting {counting.order}-grams in {where}",
+    ]
+
+
+@pytest.mark.parametrize(("counted", "part"), [(None, ""), (600, "the last 600 characters of ")])
+def test_score_says_what_counting_achieves(counted, part, here, model, monkeypatch, capsys):
+    scored = "the lazy fox jumps over the quick brown dog.\n"
+    Path("scored.txt").write_text(scored)
+    if counted:
+        monkeypatch.setattr(commands, "COUNTED", counted)
+    assert main(["score", str(model), "scored.txt"]) == 0
+    alone = capsys.readouterr().out
+    assert main(["score", str(model), "scored.txt", "--baseline", "text.txt"]) == 0
+    counting = NGramBaseline.best(TEXT[-(counted or 2000) :], scored)
+    bits = counting.bits_per_char(scored)
+    line = f"{bits:.4f} by counting {counting.order}-grams in {part}text.txt\n"
+    assert capsys.readouterr().out == alone + line
+
+
+def test_train_without_an_epoch_has_nothing_to_compare(here, capsys):
+    assert main(["train", "text.txt", "-o", "m", "--max-iter", "0", *SMALL]) == 0
+    assert capsys.readouterr().out == "m: 0 epochs, 29 different characters\n"
 
 
 def test_forecast_to_a_file_and_a_picture(here):
@@ -179,17 +219,23 @@ def test_a_terminal_that_lacks_a_character_gets_a_question_mark(here):
 # Stopping and going on ------------------------------------------------------------------------
 
 
+def read_until(pipe, text):
+    """Return what a process writes into a pipe, which may come in pieces, up to a text in it."""
+    seen = b""
+    while text not in seen:
+        piece = os.read(pipe.fileno(), 4096)
+        assert piece, seen.decode()
+        seen += piece
+    return seen
+
+
 def start_training(*arguments, until):
     """Start `numlstm train`, and return the process when its standard error holds a text."""
     process = subprocess.Popen(
         [COMMAND, "train", "text.txt", "-o", "model", *SMALL, *arguments],
         stderr=subprocess.PIPE, stdout=subprocess.PIPE,
     )  # fmt: skip
-    seen = b""
-    while until not in seen:
-        piece = os.read(process.stderr.fileno(), 4096)
-        assert piece, seen.decode()
-        seen += piece
+    read_until(process.stderr, until)
     return process
 
 

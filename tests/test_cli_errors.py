@@ -60,6 +60,10 @@ ERRORS = {
     "score model binary": "binary is not UTF-8 text",
     "score model empty": "empty is empty",
     "score model other": "other holds the character 'Ž' at position 2",
+    "score model text.txt --baseline missing": "missing: No such file or directory",
+    "score model text.txt --baseline empty": "empty is empty",
+    "score model text.txt --baseline other": "--baseline must hold characters of the model only",
+    "score model text.txt --baseline folder/../text.txt": "--baseline must be another file",
     # Outputs
     "train text.txt -o nowhere/out": "nowhere/out cannot be written in the folder nowhere",
     "train text.txt -o text.txt/out": "text.txt/out cannot be written in the folder text.txt",

@@ -14,13 +14,13 @@ from numba import config
 from test_lstm_kernels import assert_identical, make_problem, run
 
 from numlstm import LSTMState
-from numlstm.kernels import _jit, _threads, bptt, layout, lstm, stepping
+from numlstm.kernels import _jit, _threads, bptt, layout, lstm, stepping, weight_gradients
 
 dtypes = pytest.mark.parametrize("dtype", ["float32", "float64"])
 KERNELS = (
     lstm.lstm_forward_chunk,
     bptt.lstm_backward_chunk,
-    bptt.lstm_weight_gradients_chunk,
+    weight_gradients.weight_gradients_chunk,
     layout.gather_sequences,
     layout.scatter_sequences,
     layout.pack_panels,
@@ -30,7 +30,7 @@ KERNELS = (
 )
 
 
-def start_child(name, **environment):
+def start_child(name, limit=280, **environment):
     """Run a function of this file in a fresh process; return what it printed, and its warnings."""
     environment = os.environ | {key: str(value) for key, value in environment.items()}
     program = f"import sys; sys.path.insert(0, sys.argv[1]); import test_compile as t; t.{name}()"
@@ -39,7 +39,7 @@ def start_child(name, **environment):
         env={key: value for key, value in environment.items() if value},
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=limit,
     )
     assert done.returncode == 0, f"exit code {done.returncode}\n{done.stdout}{done.stderr}"
     return done.stdout, done.stderr
@@ -286,4 +286,4 @@ def child_bounds():
 def test_no_index_is_out_of_bounds(pytestconfig):
     # A cache of its own: Numba does not tell code with checks from code without.
     folder = pytestconfig.cache.mkdir("numlstm-bounds")
-    start_child("child_bounds", NUMBA_BOUNDSCHECK=1, NUMBA_CACHE_DIR=folder)
+    start_child("child_bounds", 1400, NUMBA_BOUNDSCHECK=1, NUMBA_CACHE_DIR=folder)

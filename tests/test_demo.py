@@ -58,10 +58,18 @@ def test_what_is_held_out_is_not_learnt(monkeypatch):
         def generate(self, n_chars, **options):
             return "."
 
+        @classmethod
+        def best(cls, learnt, held):
+            seen.update(counted=learnt, predicted=held)
+            baseline = cls()
+            baseline.order = 5
+            return baseline
+
     monkeypatch.setattr("numlstm.CharLSTM", Spy)
     monkeypatch.setattr("numlstm.NGramBaseline", Spy)
     demo.learn_text(10**9)  # more than there is
     assert len(seen["held"]) == demo.HELD_OUT
+    assert (seen["counted"], seen["predicted"]) == (seen["learnt"], seen["held"])
     assert seen["held"] not in seen["learnt"]
     assert len(seen["learnt"]) > 200_000
     assert set(seen["held"]) <= set(seen["learnt"])
@@ -77,7 +85,14 @@ def test_the_demo_prints_its_figures_and_writes_a_picture(monkeypatch, capsys, t
     monkeypatch.setattr(demo, "learn_text", lambda: small(3000, max_iter=1))
     demo.run(tmp_path / "demo.png")
     printed = capsys.readouterr().out
-    for name in (*demo.SERIES, "seasonal naive", "last value", "5-grams", "untrained", "The "):
+    for name in (
+        *demo.SERIES,
+        "seasonal naive",
+        "last value",
+        "-grams, counted",
+        "untrained",
+        "The ",
+    ):
         assert name in printed
     assert str(tmp_path / "demo.png") in printed
     picture = imread(tmp_path / "demo.png")

@@ -11,6 +11,7 @@ from sklearn.exceptions import NotFittedError
 
 from numlstm import NGramBaseline
 from numlstm.datasets import load_python_docs
+from numlstm.estimators import ngram
 
 ORDERS = range(1, 7)
 
@@ -100,10 +101,76 @@ def test_odd_texts(order):
 def test_it_is_an_estimator():
     model = NGramBaseline(3)
     assert model.fit("some text", None) is model
-    assert clone(model).get_params() == {"order": 3}
+    assert clone(model).get_params() == {"order": 3, "vocabulary": None}
     assert model.score("text", None) == model.score("text")
     again = model.fit("other")
     assert again.vocabulary_ == "ehort"
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_a_long_text_is_measured_in_pieces(order, docs, monkeypatch):
+    train, held = docs[0][:5000], "".join(c for c in docs[1][:500] if c in docs[0][:5000])
+    model = NGramBaseline(order).fit(train)
+    whole = model.probabilities(held)
+    for piece in (1, 7, len(held) - 1):
+        monkeypatch.setattr(ngram, "PIECE", piece)
+        assert (model.probabilities(held) == whole).all()
+
+
+def test_numbers_too_large_for_their_positions_are_sorted_otherwise(rng):
+    for keys in (rng.integers(0, 30, 300), np.arange(99)[::-1].copy(), np.zeros(1, np.int64)):
+        distinct, places, counts = np.unique(keys, return_inverse=True, return_counts=True)
+        for factor in (1, 2**48):  # of up to 55 bits; a shift makes 58, too many beside a position
+            given = keys * factor
+            for shift in (0, 2**57):
+                got, times = ngram._number(numbers := given + shift)
+                np.testing.assert_array_equal(got, distinct * factor + shift)
+                np.testing.assert_array_equal(times, counts)
+                np.testing.assert_array_equal(numbers, places)
+
+
+def test_a_vocabulary_of_more_than_was_counted():
+    """In "aab" and the alphabet "abc", of which c never came."""
+    model = NGramBaseline(1, vocabulary="cab").fit("aab")
+    a, c = (2 + 2 / 3) / (3 + 2), (0 + 2 / 3) / (3 + 2)
+    assert model.vocabulary_ == "abc"
+    assert model.probabilities("ac") == pytest.approx([a, c], rel=1e-15)
+    with pytest.raises(ValueError, match="text holds the character 'b' at position 2"):
+        NGramBaseline(vocabulary="a").fit("aab")
+    with pytest.raises(TypeError, match="vocabulary must be a string, got list"):
+        NGramBaseline(vocabulary=["a", "b"]).fit("aab")
+
+
+def test_the_best_order_is_found_in_one_call(docs):
+    train, held = docs
+    chosen = set()
+    rose = "a rose is a rose is " * 9, "a rose is a rose"
+    for learnt, text in (
+        (train, held),
+        (train[:300], held),
+        (train[:9000], held),
+        ("ba", "ab"),
+        rose,
+    ):
+        alphabet = "".join(set(learnt + text))
+        models = [NGramBaseline(order, alphabet).fit(learnt) for order in ORDERS]
+        bits = [model.bits_per_char(text) for model in models]
+        best = NGramBaseline.best(learnt, text, alphabet)
+        assert best.order == np.argmin(np.round(bits, 12)) + 1
+        assert best.bits_per_char(text) == min(bits)
+        chosen.add(best.order)
+    assert {1, 6} < chosen
+    again = clone(best).fit(learnt)
+    assert (again.probabilities(text) == best.probabilities(text)).all()
+
+
+def test_bad_texts_for_the_best_order():
+    with pytest.raises(TypeError, match="learnt must be a string, got bytes"):
+        NGramBaseline.best(b"text", "text")
+    with pytest.raises(ValueError, match="held must have at least 1 character"):
+        NGramBaseline.best("text", "")
+    with pytest.raises(ValueError, match="held holds the character 'T' at position 1"):
+        NGramBaseline.best("text", "eT")
 
 
 BAD_ORDERS = [(0, ValueError), (7, ValueError), (-1, ValueError)]

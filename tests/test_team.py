@@ -6,12 +6,25 @@ import numpy as np
 import pytest
 from numba import config
 
+from numlstm.kernels import team as teams
 from numlstm.kernels._jit import kernel
-from numlstm.kernels.team import join, meet, new_team
+from numlstm.kernels.team import new_team
 
 needs_threads = pytest.mark.skipif(
     bool(config.DISABLE_JIT), reason="without the compiler there are no atomics, and one worker"
 )
+
+
+@kernel
+def join(team, worker, n_workers):
+    """Report, as a kernel would: Python cannot call a helper."""
+    return teams.join(team, worker, n_workers)
+
+
+@kernel
+def meet(team, worker, n_workers):
+    """Meet, as a kernel would."""
+    teams.meet(team, worker, n_workers)
 
 
 def at_once(n, function):

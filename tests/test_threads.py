@@ -38,7 +38,7 @@ SHAPES = [  # (N, T, D, H), options
 # where there is one row, pairs of panels of its units.
 PASSES = {"lstm_forward_chunk", "lstm_backward_chunk"}
 ROW_PASSES = {"lstm_forward_row_chunk", "lstm_backward_row_chunk"}
-OTHERS = {"lstm_weight_gradients_chunk", "transpose_panels_chunk", "unpack_panels_chunk"}
+OTHERS = {"weight_gradients_chunk", "transpose_panels_chunk", "unpack_panels_chunk"}
 
 
 def start_child(name, module="test_threads", **environment):
@@ -227,7 +227,7 @@ def child_small_calls():
     run(make_problem(4, 3, 2, 3))
     assert spy.take() == []
     run(make_problem(64, 40, 64, 64, dtype="float32"))
-    assert {name for name, _ in spy.take()} == PASSES | {"lstm_weight_gradients_chunk"}
+    assert {name for name, _ in spy.take()} == PASSES | {"weight_gradients_chunk"}
     run(make_problem(1, 300, 4, 40, dtype="float32"))
     assert not {name for name, _ in spy.take()} & ROW_PASSES
     run(make_problem(1, 60, 4, 300, dtype="float32"))

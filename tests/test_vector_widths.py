@@ -38,7 +38,7 @@ def test_kernels_are_right_at_every_width(width):
         cwd=FOLDER.parent,
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=1400,
     )
     assert done.returncode == 0, done.stdout + done.stderr
 

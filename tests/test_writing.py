@@ -50,6 +50,26 @@ def test_what_a_killed_writer_left_is_removed_by_the_next(tmp_path):
 
 
 @locks
+def test_writers_killed_one_after_the_other_leave_one_file(tmp_path, monkeypatch):
+    path, seen = tmp_path / "m", set()
+    for _ in range(3):
+        process = half_writer(path)
+        process.kill()
+        process.communicate()
+        seen.update(beside(path))
+        assert len(beside(path)) == 1
+    assert len(seen) == 3
+
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(persistence.os, "fsync", fail)
+    with pytest.raises(OSError, match="No space left"):
+        write_file(path, b"new")
+    assert beside(path) == []
+
+
+@locks
 def test_nothing_else_is_removed(tmp_path):
     kept = [".m.settings", f".m2.abcdefgh{SUFFIX}", f"m.abcdefgh{SUFFIX}", ".m.abcdefgh", "other"]
     for name in kept:

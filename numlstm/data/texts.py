@@ -132,3 +132,8 @@ def read_text(path, at_least=1):
         found = f"has {len(text)}" if text else "is empty"
         raise ValueError(f"{path} {found}, but {at_least} or more characters are needed")
     return text
+
+
+def held_out(n_characters, fraction):
+    """Return how many characters at the end of a text of so many are held out to validate on."""
+    return max(2, round(n_characters * fraction))

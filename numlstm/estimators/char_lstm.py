@@ -10,6 +10,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from numlstm.data.texts import held_out
 from numlstm.data.validation import (
     LARGEST_DEPTH,
     as_random_state,
@@ -286,7 +287,7 @@ class CharLSTM(CharGenerationMixin, CharSaveMixin, BaseEstimator):
             return tokens, vocabulary.encode("validation_text", validation_text)
         if not self.early_stopping:
             return tokens, None
-        n = max(2, round(len(tokens) * self.validation_fraction))
+        n = held_out(len(tokens), self.validation_fraction)
         if len(tokens) - n < 2:
             raise ValueError(
                 f"early_stopping must leave 2 characters to learn, but validation_fraction holds "

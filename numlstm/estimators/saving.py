@@ -29,6 +29,9 @@ class SaveMixin:
         -----
         A `random_state` that is not an integer is saved as None. The moments of the optimiser are
         not saved. Parameters of the network's shape are saved as they were when it was fitted.
+
+        A process killed amid the write leaves a hidden file `.NAME.*.numlstm-part` beside the path,
+        at most one, until the next write there. (On Windows it stays until somebody deletes it.)
         """
         check_is_fitted(self)
         self._check_parameters()  # `load` does, and a file that it refuses helps nobody

@@ -146,7 +146,7 @@ def _mistrust(cache):
 
 def kernel(function):
     """Compile a serial kernel that Python, or a parallel shell, calls."""
-    return _decorate(function)
+    return _decorate(function, no_cfunc_wrapper=True)
 
 
 def parallel_kernel(function):
@@ -159,5 +159,8 @@ def parallel_kernel(function):
 
 
 def helper(function):
-    """Compile a piece of a kernel. LLVM inlines it; it needs no cache entry of its own."""
-    return numba.njit(**_OPTIONS)(function)
+    """Compile a piece of a kernel. LLVM inlines it; it needs no cache entry of its own.
+
+    Nor wrappers for Python and C, which took a fifth of the compiling: Python must not call it.
+    """
+    return numba.njit(**_OPTIONS, no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)

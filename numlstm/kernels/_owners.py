@@ -8,7 +8,9 @@ the arrays alive.
 from llvmlite import ir
 from numba import config, types
 from numba.core.datamodel import default_manager
+from numba.core.imputils import impl_ret_borrowed
 from numba.extending import intrinsic
+from numba.np.arrayobj import populate_array
 
 
 def without_owner(builder, kind, value):
@@ -29,6 +31,11 @@ def borrow(arguments):
     return arguments
 
 
+def flattened(array):
+    """Return a C-contiguous array as a vector."""
+    return array.reshape(-1)
+
+
 if not config.DISABLE_JIT:
 
     @intrinsic
@@ -39,3 +46,23 @@ if not config.DISABLE_JIT:
             return without_owner(builder, sig.args[0], args[0])
 
         return arguments(arguments), codegen
+
+    @intrinsic
+    def flattened(typingctx, array):
+        """Return a C-contiguous array as a vector.
+
+        Numba's own ``reshape`` takes 20 ms to compile at every place where it stands.
+        """
+        if not (isinstance(array, types.Array) and array.layout == "C"):
+            return None
+        vector = types.Array(array.dtype, 1, "C", not array.mutable, aligned=array.aligned)
+
+        def codegen(context, builder, sig, args):
+            given = context.make_array(sig.args[0])(context, builder, args[0])
+            seen = context.make_array(vector)(context, builder)
+            populate_array(
+                seen, given.data, [given.nitems], [given.itemsize], given.itemsize, given.meminfo
+            )
+            return impl_ret_borrowed(context, builder, vector, seen._getvalue())
+
+        return vector(array), codegen

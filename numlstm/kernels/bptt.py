@@ -1,4 +1,4 @@
-"""The way back through one LSTM layer: backpropagation through time, and the weight gradients.
+"""The way back through one LSTM layer: backpropagation through time.
 
 Shapes and the order of rows are those of `numlstm.kernels.lstm`.
 """
@@ -8,17 +8,11 @@ from typing import NamedTuple
 import numpy as np
 
 from numlstm.kernels._jit import helper, kernel
-from numlstm.kernels._owners import borrow
+from numlstm.kernels._owners import borrow, flattened
 from numlstm.kernels.cell import cell_backward
 from numlstm.kernels.lstm import first_row
 from numlstm.kernels.products import (
-    RUN,
     ZERO,
-    add_row_sums,
-    next_run,
-    outer_product,
-    pack_columns,
-    packed_size,
     rows_times_panels,
 )
 from numlstm.kernels.simd import (
@@ -31,7 +25,7 @@ from numlstm.kernels.simd import (
     restore_denormals,
     splat,
 )
-from numlstm.kernels.vectors import add_vectors, copy_vectors
+from numlstm.kernels.vectors import add_vectors
 
 
 class Transposed(NamedTuple):
@@ -81,8 +75,8 @@ def input_gradients(panels, Wx, gates, t, dX, add, zeros, first, stop):
     start = dX.start + t * dX.step
     at, g, rows = start + first * dX.row, (t * B + first) * W, stop - first
     init, i, i_row, i_panel = (dX.data, at, dX.row, wide) if add else (zeros, 0, 0, 0)
-    rows_times_panels(init, i, i_row, i_panel, gates, g, W, T * B * W, W, P,
-                      Wx, 0, Q, dX.data, at, dX.row, rows)  # fmt: skip
+    rows_times_panels(init, i, i_row, i_panel, flattened(gates), g, W, T * B * W, W, P,
+                      flattened(Wx), ZERO, Q, dX.data, at, dX.row, rows)  # fmt: skip
     if Q == 0:
         for r in range(rows):
             dot_inputs(panels, gates, g + r * W, T * B * W, dX.data, at + r * dX.row, add)
@@ -122,7 +116,8 @@ def lstm_backward_chunk(
     Q, _, wide = transposed.Wh.shape
     Hq = dh.shape[1]
     low, high = first_row(active, worker, n_workers), first_row(active, worker + 1, n_workers)
-    dh_flat, zeros = dh.reshape(-1), np.zeros(2 * wide, dh.dtype)
+    dh_flat, dc_flat, c_flat, flat = flattened(dh), flattened(dc), flattened(c), flattened(gates)
+    zeros, Wh = np.zeros(2 * wide, dh.dtype), flattened(transposed.Wh)
     for s in range(T):
         t = s if reverse else T - 1 - s
         size, stop = B * Hp, min(active[t], high)
@@ -135,84 +130,12 @@ def lstm_backward_chunk(
         for p in range(P):
             for r in range(low, stop):
                 g, at = ((p * T + t) * B + r) * W, r * Hp + p * VL
-                cell_backward(gates, g, c, prev + at, this + at, dh, r * Hq + p * VL, dc, at)
+                dh_at = r * Hq + p * VL
+                cell_backward(flat, g, c_flat, prev + at, this + at, dh_flat, dh_at, dc_flat, at)
         rows_times_panels(
-            zeros, ZERO, ZERO, ZERO, gates, (t * B + low) * W, W, T * B * W, W, P,
-            transposed.Wh, 0, Q, dh_flat, low * Hq, Hq, stop - low,
+            zeros, ZERO, ZERO, ZERO, flat, (t * B + low) * W, W, T * B * W, W, P,
+            Wh, ZERO, Q, dh_flat, low * Hq, Hq, stop - low,
         )  # fmt: skip
         if dX.data.size:
             input_gradients(panels, transposed.Wx, gates, t, dX, reverse, zeros, low, stop)
-    restore_denormals(denormals)
-
-
-@helper
-def pack_run(x, h, active, d_gates, D, H, t, row, packed, places, counts):
-    """Pack the columns of x and h of the next RUN rows, from row `row` after time t on.
-
-    Rows follow in the order (t, row). Where rows have ended there are gaps between steps: `places`
-    and `counts` get where the d_gates of each piece without a gap begin in a panel, and its rows.
-    Returns the number of pieces, the rows of all, and the t and row to go on from.
-    """
-    T, (_, _, B, W) = active.shape[0] - 1, d_gates.shape
-    n = pieces = ZERO
-    while n < RUN and t < T and active[t] > 0:
-        stop = next_run(active, t)
-        size = active[t] * (stop - t)
-        rows = min(RUN - n, size - row)
-        a, b = x.start + t * x.step + row * x.row, h.start + t * h.step + row * h.row
-        pack_columns(x.data, a, x.row, rows, D, packed, ZERO, n)
-        pack_columns(h.data, b, h.row, rows, H, packed, D, n)
-        places[pieces], counts[pieces] = (t * B + row) * W, rows
-        n, pieces, row = n + rows, pieces + 1, row + rows
-        if row == size:
-            t, row = stop, 0
-    return pieces, n, t, row
-
-
-@helper
-def join_pieces(gates, panel, W, places, counts, pieces, columns):
-    """Copy two vectors of each row of all pieces to a matrix without gaps."""
-    never_inline()
-    at, wide = ZERO, 2 * lanes(columns)
-    for k in range(pieces):
-        for m in range(counts[k]):
-            copy_vectors(gates, panel + places[k] + m * W, columns, at, wide)
-            at += wide
-
-
-@kernel
-def lstm_weight_gradients_chunk(x, h, active, d_gates, grads, room, worker, n_workers):
-    """Add this worker's share of dWx, dWh and db to `grads`. eq: bptt-weights.
-
-    Parameters
-    ----------
-    x, h : Rows
-        Inputs and previous hidden states, time-major and without gaps.
-    active : array of int64, (T + 1,)
-    d_gates : array, (P, T, B, W)
-        Gradients of the pre-activations.
-    grads : Panels
-        Added to; each tile is owned by one worker, which sums it in the order (t, row).
-    room : array, (>= n_workers, RUN, 2 * VL)
-        To work in.
-    worker, n_workers : int
-    """
-    never_inline()
-    denormals = flush_denormals()
-    P, T, B, W = d_gates.shape
-    D, H = grads.n_inputs, grads.n_units
-    wide, bias, columns = W // 2, grads.bias.reshape(-1), room[worker].reshape(-1)
-    gates, packed = d_gates.reshape(-1), np.empty(packed_size(D + H), d_gates.dtype)
-    places, counts = np.empty(RUN, np.int64), np.empty(RUN, np.int64)
-    t = row = ZERO
-    while t < T and active[t] > 0:
-        pieces, n, t, row = pack_run(x, h, active, d_gates, D, H, t, row, packed, places, counts)
-        for u in range(worker, 2 * P, n_workers):
-            panel = u // 2 * T * B * W + u % 2 * wide
-            right, b, b_k = gates, panel + places[0], W
-            if pieces > 1:
-                right, b, b_k = columns, 0, wide
-                join_pieces(gates, panel, W, places, counts, pieces, columns)
-            outer_product(packed, D + H, right, b, b_k, n, grads.weights, u * (D + H) * wide)
-            add_row_sums(right, b, b_k, n, bias, u * wide)
     restore_denormals(denormals)

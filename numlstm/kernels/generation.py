@@ -11,9 +11,11 @@ from typing import NamedTuple
 import numpy as np
 
 from numlstm.kernels._jit import helper, kernel
-from numlstm.kernels._owners import borrow
+from numlstm.kernels._owners import borrow, flattened
 from numlstm.kernels.cell import cell_forward
 from numlstm.kernels.products import (
+    ONE,
+    ZERO,
     panel_rows,
     row_times_gates,
     row_times_panels,
@@ -30,7 +32,8 @@ from numlstm.kernels.team import join, learn, make_known, meet, will_read, will_
 from numlstm.kernels.vectors import add_vectors
 
 SHARED_LOGITS = 100_000  # weights of a dense layer that is worth one more meeting
-DRAWING, CELL = 10_000, 500  # a draw, and a vector of a cell update, cost as many weights' products
+# A draw, and a vector of a cell update, cost as many weights' products.
+DRAWING, CELL = np.int64(10_000), np.int64(500)
 
 
 class Model(NamedTuple):
@@ -112,22 +115,23 @@ def recurrent_products(model, s, phase, zeros, team, first, stop, worker, n_work
     n_layers, _, B, Hp = s.h.shape
     P, W, H = s.gates.shape[1], s.gates.shape[3], model.n_units
     half, pairs = W // 2, (stop - first + 1) // 2
+    h, gates = flattened(s.h), flattened(s.gates)
     for layer in range(n_layers):
         w0, _, D = model.layers[layer]
         size, prev = (D + H) * half, (2 * layer + phase) * B * Hp
         after, VL = (2 * layer + 1 - phase) * B * Hp, W // 4
-        will_write(s.h.reshape(-1), after + first * VL, after + stop * VL, team, worker, n_workers)
+        will_write(h, after + first * VL, after + stop * VL, team, worker, n_workers)
         for k in range(pairs):
             p = first + 2 * (pairs - 1 - k if phase else k)
             n, w, g = min(2, stop - p), w0 + 2 * p * size + D * half, (layer * P + p) * B * W
             if B == 1:
-                row_times_gates(zeros, 0, 0, s.h, prev, H, model.parameters, w, size,
-                                s.gates, g, W, n)  # fmt: skip
+                row_times_gates(zeros, ZERO, ZERO, h, prev, H, model.parameters, w, size,
+                                gates, g, W, n)  # fmt: skip
                 continue
             for j in range(2 * n):
                 panel_rows(
-                    zeros, 0, 0, s.h, prev, Hp, 0, H, 1, model.parameters, w + j * size,
-                    s.gates, g + j // 2 * B * W + j % 2 * half, W, B,
+                    zeros, ZERO, ZERO, h, prev, Hp, ZERO, H, ONE, model.parameters, w + j * size,
+                    gates, g + j // 2 * B * W + j % 2 * half, W, B,
                 )  # fmt: skip
 
 
@@ -135,7 +139,7 @@ def recurrent_products(model, s, phase, zeros, team, first, stop, worker, n_work
 def look_up_characters(model, s, characters, first, stop):
     """Add the table's rows of the characters (B,) to the first layer's gates."""
     B, W, wide = s.gates.shape[2], s.gates.shape[3], model.table.shape[1]
-    table, gates = model.table.reshape(-1), s.gates.reshape(-1)
+    table, gates = flattened(model.table), flattened(s.gates)
     for p in range(first, stop):
         for r in range(B):
             row = np.int64(characters[r]) * wide + p * W
@@ -151,17 +155,17 @@ def add_inputs(model, s, layer, below, first, stop):
     """
     B, Hp = s.h.shape[2:]
     P, W, (w0, b0, D) = s.gates.shape[1], s.gates.shape[3], model.layers[layer]
-    half, gates = W // 2, s.gates.reshape(-1)
+    half, h, gates = W // 2, flattened(s.h), flattened(s.gates)
     size = (D + model.n_units) * half
     for p in range(first, stop, 2):
         n, w, g = min(2, stop - p), w0 + 2 * p * size, (layer * P + p) * B * W
         if B == 1:
-            row_times_gates(gates, g, W, s.h, below, D, model.parameters, w, size, gates, g, W, n)
+            row_times_gates(gates, g, W, h, below, D, model.parameters, w, size, gates, g, W, n)
         else:
             for j in range(2 * n):
                 at = g + j // 2 * B * W + j % 2 * half
                 panel_rows(
-                    gates, at, W, s.h, below, Hp, 0, D, 1, model.parameters, w + j * size,
+                    gates, at, W, h, below, Hp, ZERO, D, ONE, model.parameters, w + j * size,
                     gates, at, W, B,
                 )  # fmt: skip
         for row in range(n * B):
@@ -173,6 +177,7 @@ def advance(model, s, characters, phase, team, first, stop, worker, n_workers):
     """Run all layers one step, from the recurrent products and the characters (B,) on."""
     n_layers, _, B, Hp = s.h.shape
     P, W, VL = s.gates.shape[1], s.gates.shape[3], lanes(s.gates)
+    gates, c, h = flattened(s.gates), flattened(s.c), flattened(s.h)
     for layer in range(n_layers):
         after = (2 * layer + 1 - phase) * B * Hp
         if layer == 0:
@@ -183,9 +188,9 @@ def advance(model, s, characters, phase, team, first, stop, worker, n_workers):
             for r in range(B):
                 g, unit = ((layer * P + p) * B + r) * W, r * Hp + p * VL
                 cell = layer * B * Hp + unit
-                cell_forward(s.gates, g, s.c, cell, cell, s.h, after + unit)
+                cell_forward(gates, g, c, cell, cell, h, after + unit)
         meet(team, worker, n_workers)
-        will_read(s.h.reshape(-1), after, after + B * Hp, n_workers)
+        will_read(h, after, after + B * Hp, n_workers)
 
 
 @helper
@@ -196,11 +201,12 @@ def write_logits(model, s, phase, team, worker, n_workers):
     """
     n_layers, _, B, Hp = s.h.shape
     Q, K, wide = model.panels.shape
-    top = (2 * n_layers - 2 + phase) * B * Hp
+    top, h = (2 * n_layers - 2 + phase) * B * Hp, flattened(s.h)
+    panels, logits = flattened(model.panels), flattened(s.logits)
     if B > 1:
         rows_times_panels(
-            model.bias, 0, 0, wide, s.h, top, Hp, 0, K, 1, model.panels, 0, Q,
-            s.logits, 0, Q * wide, B,
+            model.bias, ZERO, ZERO, wide, h, top, Hp, ZERO, K, ONE, panels, ZERO, Q,
+            logits, ZERO, Q * wide, B,
         )  # fmt: skip
         return
     shared = shares_logits(model, n_workers)
@@ -208,8 +214,8 @@ def write_logits(model, s, phase, team, worker, n_workers):
     if worker < n:
         begin, end = Q * worker // n, Q * (worker + 1) // n
         row_times_panels(
-            model.bias, begin * wide, wide, s.h, top, 0, K, 1, model.panels, begin * K * wide,
-            s.logits, begin * wide, end - begin,
+            model.bias, begin * wide, wide, h, top, ZERO, K, ONE, panels, begin * K * wide,
+            logits, begin * wide, end - begin,
         )  # fmt: skip
     if shared:
         meet(team, worker, n_workers)
@@ -235,10 +241,10 @@ def read_tokens_chunk(model, scratch, tokens, phase, V, log_probabilities, team,
     B, n = tokens.shape
     P, W, width = scratch.gates.shape[1], scratch.gates.shape[3], scratch.logits.shape[1]
     wanted = log_probabilities.size > 0
-    drawing = DRAWING if wanted else 0
+    drawing = DRAWING if wanted else ZERO
     first = first_panel(model, P, W, drawing, worker, n_workers)
     stop = first_panel(model, P, W, drawing, worker + 1, n_workers)
-    flat, zeros = scratch.logits.reshape(-1), np.zeros(W, scratch.h.dtype)
+    flat, zeros = flattened(scratch.logits), np.zeros(W, scratch.h.dtype)
     characters = np.empty(B, np.int32)
     for k in range(n):
         if worker == 0 and wanted:
@@ -247,7 +253,8 @@ def read_tokens_chunk(model, scratch, tokens, phase, V, log_probabilities, team,
                 peak, total = exponentials(flat, r * width, V, width)
                 log_probabilities[r, k] = logit - peak - np.log(total)
         recurrent_products(model, scratch, phase, zeros, team, first, stop, worker, n_workers)
-        characters[:] = tokens[:, k]
+        for r in range(B):
+            characters[r] = tokens[r, k]
         advance(model, scratch, characters, phase, team, first, stop, worker, n_workers)
         phase = 1 - phase
         if wanted or k == n - 1:
@@ -323,16 +330,16 @@ def generate_tokens_chunk(
     P, W, width = scratch.gates.shape[1], scratch.gates.shape[3], scratch.logits.shape[1]
     first = first_panel(model, P, W, DRAWING, worker, n_workers)
     stop = first_panel(model, P, W, DRAWING, worker + 1, n_workers)
-    flat, zeros = scratch.logits.reshape(-1), np.zeros(W, scratch.h.dtype)
+    flat, zeros = flattened(scratch.logits), np.zeros(W, scratch.h.dtype)
     characters = np.empty(B, np.int32)
     for k in range(n):
         if worker == 0:
             for r in range(B):
                 u = uniforms[r, k]
-                characters[r] = draw_token(flat, r * width, V, width, temperature, top_k, top_p, u)
+                token = draw_token(flat, r * width, V, width, temperature, top_k, top_p, u)
+                tokens[r, k] = characters[r] = token
             if n_workers > 1:
                 make_known(team, k, characters[0])
-            tokens[:, k] = characters
         recurrent_products(model, scratch, phase, zeros, team, first, stop, worker, n_workers)
         if worker > 0:
             characters[0] = learn(team, k)

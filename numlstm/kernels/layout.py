@@ -1,6 +1,7 @@
 """Moves between the batch-first arrays of users and the time-major arrays of the kernels."""
 
 from numlstm.kernels._jit import kernel
+from numlstm.kernels._owners import flattened
 from numlstm.kernels.simd import never_inline
 from numlstm.kernels.vectors import copy_vectors
 
@@ -71,7 +72,7 @@ def unpack_panels_chunk(panels, rows, worker, n_workers):
     never_inline()
     P, _, K, wide = panels.shape
     VL, H = wide // 2, rows.shape[1] // 4
-    flat, out = panels.reshape(-1), rows.reshape(-1)
+    flat, out = flattened(panels), flattened(rows)
     for k in range(K * worker // n_workers, K * (worker + 1) // n_workers):
         for gate in range(4):
             for p in range(P):

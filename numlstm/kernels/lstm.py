@@ -23,8 +23,9 @@ from typing import NamedTuple
 import numpy as np
 
 from numlstm.kernels._jit import helper, kernel
-from numlstm.kernels._owners import borrow
+from numlstm.kernels._owners import borrow, flattened
 from numlstm.kernels.cell import cell_forward
+from numlstm.kernels.products import ZERO
 from numlstm.kernels.simd import (
     TILE_ROWS,
     flush_denormals,
@@ -140,7 +141,7 @@ def preactivations(x, at, D, h, prev, H, weights, w, init, i, i_row, gates, g, f
 def look_up(lookup, t, B, p, gates, g, first, stop):
     """Copy the table's row of each token, its part of one panel, to the gates of this step."""
     wide, W = lookup.table.shape[1], 4 * lanes(gates)
-    table, flat = lookup.table.reshape(-1), gates.reshape(-1)
+    table, flat = flattened(lookup.table), flattened(gates)
     for r in range(first, stop):
         copy_vectors(table, lookup.tokens[t * B + r] * wide + p * W, flat, g + r * W, W)
 
@@ -150,7 +151,7 @@ def load_rows(source, target, d, first, stop):
     """Copy rows first .. stop of a (B, width) array to flat `target`."""
     width = source.shape[1]
     copy_vectors(
-        source.reshape(-1), first * width, target, d + first * width, max(0, stop - first) * width
+        flattened(source), first * width, target, d + first * width, max(0, stop - first) * width
     )
 
 
@@ -159,7 +160,7 @@ def save_rows(source, s, target, first, stop):
     """Copy rows first .. stop of flat `source` to a (B, width) array."""
     width = target.shape[1]
     copy_vectors(
-        source, s + first * width, target.reshape(-1), first * width, max(0, stop - first) * width
+        source, s + first * width, flattened(target), first * width, max(0, stop - first) * width
     )
 
 
@@ -195,7 +196,8 @@ def lstm_forward_chunk(
     W, VL = gates.shape[3], lanes(gates)
     D, H = panels.n_inputs, panels.n_units
     low, high = first_row(active, worker, n_workers), first_row(active, worker + 1, n_workers)
-    h_flat, c_flat, out = h.reshape(-1), c.reshape(-1), outputs.data
+    flat, h_flat, c_flat, out = flattened(gates), flattened(h), flattened(c), outputs.data
+    weights, bias = flattened(panels.weights), flattened(panels.bias)
     for s in range(T):
         t = T - 1 - s if reverse else s
         n, size, stop = active[t], B * Hp, min(active[t], high)
@@ -206,17 +208,17 @@ def lstm_forward_chunk(
         load_rows(first.c, c_flat, c_prev, max(begin, low), stop)
         for p in range(gates.shape[0]):
             g = (p * gates.shape[1] + t % gates.shape[1]) * B * W
-            w, i, i_row, init = p * (D + H) * W, p * W, 0, panels.bias.reshape(-1)
+            w, i, i_row, init = p * (D + H) * W, p * W, ZERO, bias
             if lookup.tokens.size:
                 look_up(lookup, t, B, p, gates, g, low, stop)
-                i, i_row, init = g, W, gates.reshape(-1)
+                i, i_row, init = g, W, flat
             preactivations(
-                x, x.start + t * x.step, D, h, h_prev, H, panels.weights, w, init, i, i_row,
+                x, x.start + t * x.step, D, h, h_prev, H, weights, w, init, i, i_row,
                 gates, g, low, stop,
             )  # fmt: skip
             for r in range(low, stop):
                 at = r * Hp + p * VL
-                cell_forward(gates, g + r * W, c, c_prev + at, c_next + at, h, h_next + at)
+                cell_forward(flat, g + r * W, c_flat, c_prev + at, c_next + at, h_flat, h_next + at)
         end = (0 if t == 0 else n) if reverse else active[t + 1]
         save_rows(h_flat, h_next, last.h, max(end, low), stop)
         save_rows(c_flat, c_next, last.c, max(end, low), stop)

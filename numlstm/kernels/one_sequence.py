@@ -11,10 +11,10 @@ Arrays are those of `lstm`, with B = 1. In inference the gates are a ring of S <
 import numpy as np
 
 from numlstm.kernels._jit import helper, kernel
-from numlstm.kernels._owners import borrow
+from numlstm.kernels._owners import borrow, flattened
 from numlstm.kernels.bptt import input_gradients
 from numlstm.kernels.cell import cell_backward, cell_forward
-from numlstm.kernels.products import Rows, panel_rows, row_times_gates, row_times_panels
+from numlstm.kernels.products import ONE, ZERO, Rows, panel_rows, row_times_gates, row_times_panels
 from numlstm.kernels.simd import (
     flush_denormals,
     lanes,
@@ -36,18 +36,19 @@ def input_products(x, lookup, panels, gates, low, steps, first, stop):
     """Gates = b + x Wx of panels first .. stop at times low .. low + steps, from slot 0 on."""
     _, S, _, W = gates.shape
     wide, D = W // 2, panels.n_inputs
-    size, bias = (D + panels.n_units) * wide, panels.bias.reshape(-1)
+    size, bias, flat = (D + panels.n_units) * wide, flattened(panels.bias), flattened(gates)
     for p in range(first, stop):
         if lookup.tokens.size:
-            table, flat = lookup.table.reshape(-1), gates.reshape(-1)
+            table = flattened(lookup.table)
             for k in range(steps):
                 row = lookup.tokens[low + k] * lookup.table.shape[1] + p * W
                 copy_vectors(table, row, flat, (p * S + k) * W, W)
         else:
             for k in range(2):
                 panel_rows(
-                    bias, p * W + k * wide, 0, x.data, x.start + low * x.step, x.step, 0, D, 1,
-                    panels.weights, (2 * p + k) * size, gates, p * S * W + k * wide, W, steps,
+                    bias, p * W + k * wide, ZERO, x.data, x.start + low * x.step, x.step, ZERO, D,
+                    ONE, flattened(panels.weights), (2 * p + k) * size, flat,
+                    p * S * W + k * wide, W, steps,
                 )  # fmt: skip
 
 
@@ -92,11 +93,12 @@ def lstm_forward_row_chunk(
     begin, end = 2 * begin, min(P, 2 * end)
     u, count = begin * VL, (end - begin) * VL
     wanted = max(0, min(H - u, count)) if outputs.data.size else 0
-    h_flat, c_flat = h.reshape(-1), c.reshape(-1)
+    h_flat, c_flat, flat = flattened(h), flattened(c), flattened(gates)
+    weights = flattened(panels.weights)
     start = (T - 1 + reverse if reverse else 0) % h.shape[0]
-    copy_vectors(first.h.reshape(-1), u, h_flat, start * Hp + u, count)
+    copy_vectors(flattened(first.h), u, h_flat, start * Hp + u, count)
     start = (T - 1 + reverse if reverse else 0) % c.shape[0]
-    copy_vectors(first.c.reshape(-1), u, c_flat, start * Hp + u, count)
+    copy_vectors(flattened(first.c), u, c_flat, start * Hp + u, count)
     meet(team, worker, n_workers)
     h_next = c_next = 0
     for done in range(0, T, S):
@@ -118,18 +120,20 @@ def lstm_forward_row_chunk(
                 p = begin + 2 * (pairs - 1 - j if s % 2 else j)
                 g, n = (p * S + t - low) * W, min(2, end - p)
                 row_times_gates(
-                    gates, g, S * W, h, h_prev, H, panels.weights, 2 * p * size + D * wide, size,
-                    gates, g, S * W, n,
+                    flat, g, S * W, h_flat, h_prev, H, weights, 2 * p * size + D * wide, size,
+                    flat, g, S * W, n,
                 )  # fmt: skip
                 for k in range(n):
                     at = (p + k) * VL
-                    cell_forward(gates, g + k * S * W, c, c_prev + at, c_next + at, h, h_next + at)
+                    cell_forward(
+                        flat, g + k * S * W, c_flat, c_prev + at, c_next + at, h_flat, h_next + at
+                    )
             at = outputs.start + t * outputs.step + u
             meet(team, worker, n_workers)
             will_read(h_flat, h_next, h_next + Hp, n_workers)
             copy_vectors(h_flat, h_next + u, outputs.data, at, wanted)
-    copy_vectors(h_flat, h_next + u, last.h.reshape(-1), u, count)
-    copy_vectors(c_flat, c_next + u, last.c.reshape(-1), u, count)
+    copy_vectors(h_flat, h_next + u, flattened(last.h), u, count)
+    copy_vectors(c_flat, c_next + u, flattened(last.c), u, count)
     restore_denormals(denormals)
 
 
@@ -161,7 +165,8 @@ def lstm_backward_row_chunk(
     Hp, VL, wide = c.shape[2], lanes(gates), W // 2
     dh, dc, zeros = carry.h, carry.c, np.zeros(W, gates.dtype)
     begin, end = own_share(transposed.Wh.shape[0], worker, n_workers)
-    u, dh_flat, flat = 2 * begin * VL, dh.reshape(-1), gates.reshape(-1)
+    u, dh_flat, flat = 2 * begin * VL, flattened(dh), flattened(gates)
+    Wh, c_flat, dc_flat = flattened(transposed.Wh), flattened(c), flattened(dc)
     wanted = max(0, min(panels.n_units, 2 * end * VL) - u) if d_outputs.data.size else 0
     n_steps = length_of(active)
     for s in range(n_steps):
@@ -171,7 +176,7 @@ def lstm_backward_row_chunk(
         add_vectors(d_outputs.data, at, dh_flat, u, wanted)
         for p in range(2 * begin, min(P, 2 * end)):
             k = p * VL
-            cell_backward(gates, (p * T + t) * W, c, prev + k, this + k, dh, k, dc, k)
+            cell_backward(flat, (p * T + t) * W, c_flat, prev + k, this + k, dh_flat, k, dc_flat, k)
         meet(team, worker, n_workers)
         for p in range(P):
             will_read(flat, (p * T + t) * W, (p * T + t + 1) * W, n_workers)
@@ -183,12 +188,12 @@ def lstm_backward_row_chunk(
         for j in range(groups):
             q = begin + 4 * (groups - 1 - j if s % 2 else j)
             row_times_panels(
-                zeros, 0, 0, gates, t * W, T * W, W, P, transposed.Wh, q * P * W * wide,
-                dh, q * wide, min(4, end - q),
+                zeros, ZERO, ZERO, flat, t * W, T * W, W, P, Wh, q * P * W * wide,
+                dh_flat, q * wide, min(4, end - q),
             )  # fmt: skip
     if dX.data.size:
         steps = gates.reshape(P, 1, T, W)
         target = Rows(dX.data, dX.start, 0, dX.step)
         low, stop = own_share(n_steps, worker, n_workers)
-        input_gradients(panels, transposed.Wx, steps, 0, target, reverse, zeros, low, stop)
+        input_gradients(panels, transposed.Wx, steps, ZERO, target, reverse, zeros, low, stop)
     restore_denormals(denormals)

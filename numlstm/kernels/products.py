@@ -1,4 +1,4 @@
-"""Matrix products on packed panels: rows times panels, and the outer products of gradients.
+"""Matrix products on packed panels: rows times panels.
 
 A panel is a contiguous (K, 2 * VL) block of a matrix: two vectors wide, the columns of one register
 tile. How rows are cut into tiles and shared among threads never changes a sum: each output element
@@ -10,16 +10,13 @@ from typing import NamedTuple
 import numpy as np
 
 from numlstm.kernels._jit import helper, kernel
+from numlstm.kernels._owners import flattened
 from numlstm.kernels.simd import (
     TILE_ROWS,
     lanes,
-    load,
-    make_copy,
     make_tile_blocks,
     make_tile_row,
     never_inline,
-    splat,
-    store,
 )
 
 tile_full = make_tile_blocks(TILE_ROWS, 1)
@@ -28,11 +25,11 @@ tile_2 = make_tile_blocks(2, 1)
 tile_1 = make_tile_blocks(1, 1)
 tile_2x2, tile_1x2 = make_tile_blocks(2, 2), make_tile_blocks(1, 2)
 row_4, row_2, row_1 = make_tile_row(4), make_tile_row(2), make_tile_row(1)
-copy_tile_row = make_copy(TILE_ROWS)
 
 SUPER_ROWS = 8 * TILE_ROWS  # rows that stay in L2 while every panel of the weights passes by
-ZERO = np.int64(0)  # a literal 0 as an argument would make Numba compile a helper once more
-RUN = 512  # rows of a gradient's sum per pass: RUN x 2 vectors stay in L1
+# Literals as arguments would make Numba compile a helper once more; so would arrays of another
+# number of dimensions, which is why products take flat ones.
+ZERO, ONE = np.int64(0), np.int64(1)
 
 
 class Rows(NamedTuple):
@@ -161,100 +158,6 @@ def rows_times_panels_chunk(A, a_block, K, panels, init, active, C, worker, n_wo
             i = init.start + t * init.step + r * init.row
             rows_times_panels(
                 init.data, i, init.row, wide, A.data, a, A.row, a_block, K, depth // K,
-                panels, 0, Q, C.data, c, C.row, rows,
+                flattened(panels), ZERO, Q, C.data, c, C.row, rows,
             )  # fmt: skip
-        t = stop
-
-
-@helper
-def pack_columns(A, a, row, n, count, packed, first, at):
-    """Copy A[n, count] to columns first .. first + count of tiles (tiles, RUN, TILE_ROWS).
-
-    They become rows at .. at + n of each tile. A column of a wide matrix touches a new page at
-    every row; a packed tile is read in order.
-    """
-    head = min(count, -first % TILE_ROWS)
-    whole = (count - head) // TILE_ROWS
-    pack_single_columns(A, a, row, n, ZERO, head, packed, first, at)
-    for tile in range(whole):
-        source = a + head + tile * TILE_ROWS
-        target = (first + head + tile * TILE_ROWS) * RUN + at * TILE_ROWS
-        for m in range(n):
-            copy_tile_row(A, source + m * row, packed, target + m * TILE_ROWS)
-    pack_single_columns(A, a, row, n, head + whole * TILE_ROWS, count, packed, first, at)
-
-
-@helper
-def pack_single_columns(A, a, row, n, start, stop, packed, first, at):
-    """Copy columns start .. stop of A[n, :], none of them a whole tile, to their tiles."""
-    for column in range(start, stop):
-        tile, place = (first + column) // TILE_ROWS, (first + column) % TILE_ROWS
-        target = (tile * RUN + at) * TILE_ROWS + place
-        for m in range(n):
-            packed[target + m * TILE_ROWS] = A[a + m * row + column]
-
-
-@helper
-def outer_product(packed, count, B, b, b_k, n, C, c):
-    """C[count, 2 * VL] += A[n, count].T @ B[n, 2 * VL] with A's columns packed in tiles at 0."""
-    never_inline()
-    wide, K, at = 2 * lanes(C), TILE_ROWS, 0
-    while count >= TILE_ROWS:
-        tile_full(C, c, wide, packed, at, 1, K, 0, B, b, b_k, n, 1, C, c, wide)
-        at, c, count = at + RUN * TILE_ROWS, c + TILE_ROWS * wide, count - TILE_ROWS
-    if count >= 4:
-        tile_4(C, c, wide, packed, at, 1, K, 0, B, b, b_k, n, 1, C, c, wide)
-        at, c, count = at + 4, c + 4 * wide, count - 4
-    if count >= 2:
-        tile_2(C, c, wide, packed, at, 1, K, 0, B, b, b_k, n, 1, C, c, wide)
-        at, c, count = at + 2, c + 2 * wide, count - 2
-    if count == 1:
-        tile_1(C, c, wide, packed, at, 1, K, 0, B, b, b_k, n, 1, C, c, wide)
-
-
-@helper
-def packed_size(count):
-    """Return the elements that `pack_columns` needs for `count` columns."""
-    return -(-count // TILE_ROWS) * TILE_ROWS * RUN
-
-
-@helper
-def add_row_sums(B, b, row, n, sums, at):
-    """sums[at:] += B[n, 2 * VL] summed over rows: in four parts, in one order."""
-    VL = lanes(sums)
-    for half in range(0, 2 * VL, VL):
-        s0, s1 = load(sums, at + half), splat(sums, 0.0)
-        s2, s3 = splat(sums, 0.0), splat(sums, 0.0)
-        left = n % 4
-        for m in range(0, n - left, 4):
-            place = b + half + m * row
-            s0, s1 = s0 + load(B, place), s1 + load(B, place + row)
-            s2, s3 = s2 + load(B, place + 2 * row), s3 + load(B, place + 3 * row)
-        for m in range(n - left, n):
-            s0 = s0 + load(B, b + half + m * row)
-        store(sums, at + half, (s0 + s1) + (s2 + s3))
-
-
-@kernel
-def outer_products_chunk(A, B, active, panels, sums, worker, n_workers):
-    """Add A.T @ B over all active rows to this worker's share of the panels.
-
-    A and B are `Rows`; panels (Q, K, 2 * VL), K the columns of A; sums (Q * 2 * VL,), to which
-    the sums of B over the rows are added, or (0,).
-    """
-    never_inline()
-    Q, K, wide = panels.shape
-    packed = np.empty(packed_size(K), panels.dtype)
-    T, t = active.shape[0] - 1, ZERO
-    while t < T:
-        stop = next_run(active, t)
-        rows = active[t] * (stop - t)
-        for m in range(0, rows, RUN):
-            n, b = min(RUN, rows - m), B.start + t * B.step + m * B.row
-            pack_columns(A.data, A.start + t * A.step + m * A.row, A.row, n, K, packed, ZERO, ZERO)
-            for q in range(worker, Q, n_workers):
-                at = b + q * wide
-                outer_product(packed, K, B.data, at, B.row, n, panels, q * K * wide)
-                if sums.size:
-                    add_row_sums(B.data, at, B.row, n, sums, q * wide)
         t = stop

@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from numlstm.kernels._jit import helper, kernel
+from numlstm.kernels._owners import flattened
 from numlstm.kernels.activations import exp
 from numlstm.kernels.simd import (
     lanes,
@@ -76,7 +77,7 @@ def softmax_cross_entropy_chunk(logits, targets, V, width, scale, losses, worker
     """
     never_inline()
     VL, N = lanes(logits), targets.shape[0]
-    data, scale = logits.reshape(-1), logits.dtype.type(scale)
+    data, scale = flattened(logits), logits.dtype.type(scale)
     for n in range(worker, N, n_workers):
         at = n * width
         logit = data[at + targets[n]]
@@ -94,7 +95,7 @@ def softmax_cross_entropy_chunk(logits, targets, V, width, scale, losses, worker
 def negative_log_likelihoods_chunk(logits, targets, V, width, losses, worker, n_workers):
     """Write the cross-entropy of every row, in nats; logits (N, width) are used up."""
     never_inline()
-    data = logits.reshape(-1)
+    data = flattened(logits)
     for n in range(worker, targets.shape[0], n_workers):
         logit = data[n * width + targets[n]]
         peak, total = exponentials(data, n * width, V, width)

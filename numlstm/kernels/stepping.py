@@ -7,10 +7,10 @@ meeting of threads costs as much.
 import numpy as np
 
 from numlstm.kernels._jit import helper, kernel
-from numlstm.kernels._owners import borrow
+from numlstm.kernels._owners import borrow, flattened
 from numlstm.kernels.cell import cell_forward
 from numlstm.kernels.lstm import preactivations
-from numlstm.kernels.products import Rows, row_times_gates
+from numlstm.kernels.products import ZERO, Rows, row_times_gates
 from numlstm.kernels.simd import lanes, never_inline
 
 
@@ -27,16 +27,17 @@ def step_layer(parameters, place, H, x, at, row, h, prev, after, c, c_at, gates)
     w0, b0, D = place
     B, Hp = h.shape[2], h.shape[3]
     W, VL = gates.shape[3], lanes(gates)
-    flat, rows = h.reshape(-1, B, Hp), Rows(x, 0, 0, row)
+    steps, rows = h.reshape(-1, B, Hp), Rows(x, 0, 0, row)
+    room, cells, hidden = flattened(gates), flattened(c), flattened(h)
     for p in range(Hp // VL):
         preactivations(
-            rows, at, D, flat, prev, H, parameters, w0 + p * (D + H) * W, parameters, b0 + p * W, 0,
-            gates, 0, 0, B,
+            rows, at, D, steps, prev, H, parameters, w0 + p * (D + H) * W, parameters, b0 + p * W,
+            ZERO, gates, ZERO, ZERO, B,
         )  # fmt: skip
         for r in range(B):
             unit = r * Hp + p * VL
             cell = c_at + unit
-            cell_forward(gates, r * W, c, cell, cell, h, after + unit)
+            cell_forward(room, r * W, cells, cell, cell, hidden, after + unit)
 
 
 @helper
@@ -45,14 +46,15 @@ def step_row(parameters, place, H, x, at, h, prev, after, c, c_at, gates):
     w0, b0, D = place
     W, VL = gates.shape[3], lanes(gates)
     size, P = (D + H) * W // 2, h.shape[3] // VL
+    room, cells, hidden = flattened(gates), flattened(c), flattened(h)
     for p in range(0, P, 2):
         n, w = min(2, P - p), w0 + 2 * p * size
-        row_times_gates(parameters, b0 + p * W, W, x, at, D, parameters, w, size, gates, 0, W, n)
+        row_times_gates(parameters, b0 + p * W, W, x, at, D, parameters, w, size, room, ZERO, W, n)
         w += D * W // 2
-        row_times_gates(gates, 0, W, h, prev, H, parameters, w, size, gates, 0, W, n)
+        row_times_gates(room, ZERO, W, hidden, prev, H, parameters, w, size, room, ZERO, W, n)
         for j in range(n):
             unit = (p + j) * VL
-            cell_forward(gates, j * W, c, c_at + unit, c_at + unit, h, after + unit)
+            cell_forward(room, j * W, cells, c_at + unit, c_at + unit, hidden, after + unit)
 
 
 @helper
@@ -91,10 +93,10 @@ def step_layers(parameters, layers, x, state_h, state_c, h, c, gates, new_h, new
     )
     n_layers, B, H = state_h.shape
     Hp = h.shape[3]
-    x_flat, h_flat = x.reshape(-1), h.reshape(-1)
+    x_flat, h_flat = flattened(x), flattened(h)
     if not is_finite(x_flat):
         return False
-    if not (is_finite(state_h.reshape(-1)) and is_finite(state_c.reshape(-1))):
+    if not (is_finite(flattened(state_h)) and is_finite(flattened(state_c))):
         return False
     for layer in range(n_layers):
         for r in range(B):

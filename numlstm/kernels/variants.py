@@ -28,9 +28,10 @@ from typing import NamedTuple
 import numpy as np
 
 from numlstm.kernels._jit import helper, kernel
+from numlstm.kernels._owners import flattened
 from numlstm.kernels.activations import sigmoid, tanh
 from numlstm.kernels.lstm import first_row, load_rows, save_rows
-from numlstm.kernels.products import rows_times_panels
+from numlstm.kernels.products import ONE, ZERO, rows_times_panels
 from numlstm.kernels.simd import clip, lanes, load, never_inline, store
 from numlstm.kernels.vectors import copy_vectors
 
@@ -89,7 +90,8 @@ class VariantMasks(NamedTuple):
 def product(init, i, i_row, A, a, a_row, panels, C, c, c_row, rows):
     """C[rows] = init + A[rows] @ panels, of shape (Q, K, 2 * VL); all else are flat arrays."""
     Q, K, wide = panels.shape
-    rows_times_panels(init, i, i_row, wide, A, a, a_row, 0, K, 1, panels, 0, Q, C, c, c_row, rows)
+    rows_times_panels(init, i, i_row, wide, A, a, a_row, ZERO, K, ONE, flattened(panels), ZERO, Q,
+                      C, c, c_row, rows)  # fmt: skip
 
 
 @helper
@@ -123,21 +125,21 @@ def sum_gates(x, panels, masks, tape, t, k, prev, r0, rows):
     """Set the gates of some rows at step t, place k on the tape, to what they are fed with."""
     never_inline()
     B, wide = tape.gates.shape[1], tape.gates.shape[2]
-    Rq, gates, h = tape.h.shape[2], tape.gates.reshape(-1), tape.h.reshape(-1)
+    Rq, gates, h = tape.h.shape[2], flattened(tape.gates), flattened(tape.h)
     at, x_at, h_at = (k * B + r0) * wide, x.start + t * x.step + r0 * x.row, (prev * B + r0) * Rq
     source, s = h, h_at
     if masks.keep.size:
-        source, s = tape.seen.reshape(-1), (k * B + r0) * Rq
-        keep = masks.keep.reshape(-1)
+        source, s = flattened(tape.seen), (k * B + r0) * Rq
+        keep = flattened(masks.keep)
         for j in range(rows * Rq):
             source[s + j] = h[h_at + j] * keep[r0 * Rq + j]
     if panels.gain_x.size == 0:
-        product(panels.bias, 0, 0, x.data, x_at, x.row, panels.Wx, gates, at, wide, rows)
+        product(panels.bias, ZERO, ZERO, x.data, x_at, x.row, panels.Wx, gates, at, wide, rows)
         product(gates, at, wide, source, s, Rq, panels.Wh, gates, at, wide, rows)
         return
-    zeros, u, v = np.zeros_like(panels.bias), tape.sum_x.reshape(-1), tape.sum_h.reshape(-1)
-    product(zeros, 0, 0, x.data, x_at, x.row, panels.Wx, u, at, wide, rows)
-    product(zeros, 0, 0, source, s, Rq, panels.Wh, v, at, wide, rows)
+    zeros, u, v = np.zeros_like(panels.bias), flattened(tape.sum_x), flattened(tape.sum_h)
+    product(zeros, ZERO, ZERO, x.data, x_at, x.row, panels.Wx, u, at, wide, rows)
+    product(zeros, ZERO, ZERO, source, s, Rq, panels.Wh, v, at, wide, rows)
     H, Hq = panels.n_units, tape.cell.shape[2]
     for r in range(rows):
         row = at + r * wide
@@ -211,10 +213,10 @@ def variant_step(x, panels, masks, tape, t, reverse, r0, rows):
     B, wide, Hq, Rq = tape.gates.shape[1], tape.gates.shape[2], tape.c.shape[2], tape.h.shape[2]
     S = tape.c.shape[0]
     k, prev, this = t % tape.gates.shape[0], (t + reverse) % S, (t + 1 - reverse) % S
-    gates, cell, c = tape.gates.reshape(-1), tape.cell.reshape(-1), tape.c.reshape(-1)
-    m, h = tape.m.reshape(-1), tape.h.reshape(-1)
+    gates, cell, c = flattened(tape.gates), flattened(tape.cell), flattened(tape.c)
+    m, h = flattened(tape.m), flattened(tape.h)
     projects = panels.Wp.size > 0
-    y = tape.y.reshape(-1) if projects else m
+    y = flattened(tape.y) if projects else m
     sum_gates(x, panels, masks, tape, t, k, prev, r0, rows)
     for r in range(r0, r0 + rows):
         g, at, old = (k * B + r) * wide, (k * B + r) * Hq, (prev * B + r) * Hq
@@ -223,7 +225,8 @@ def variant_step(x, panels, masks, tape, t, reverse, r0, rows):
         carry_on(cell, at, math.inf, c, old, masks.zone_c, t, r, c, (this * B + r) * Hq, Hq)
     if projects:
         zeros = np.zeros(Rq, panels.Wp.dtype)
-        product(zeros, 0, 0, y, (k * B + r0) * Hq, Hq, panels.Wp, m, (k * B + r0) * Rq, Rq, rows)
+        row = k * B + r0
+        product(zeros, ZERO, ZERO, y, row * Hq, Hq, panels.Wp, m, row * Rq, Rq, rows)
     for r in range(r0, r0 + rows):
         carry_on(
             m, (k * B + r) * Rq, panels.proj_clip, h, (prev * B + r) * Rq, masks.zone_h, t, r,
@@ -256,7 +259,7 @@ def variant_forward_chunk(
     S, B, Rq = tape.h.shape
     T, Hq = active.shape[0] - 1, tape.c.shape[2]
     low, high = first_row(active, worker, n_workers), first_row(active, worker + 1, n_workers)
-    c, h = tape.c.reshape(-1), tape.h.reshape(-1)
+    c, h = flattened(tape.c), flattened(tape.h)
     for s in range(T):
         t = T - 1 - s if reverse else s
         n, prev, this = active[t], (t + reverse) % S, (t + 1 - reverse) % S

@@ -11,8 +11,10 @@ from typing import NamedTuple
 import numpy as np
 
 from numlstm.kernels._jit import helper, kernel
+from numlstm.kernels._owners import flattened
 from numlstm.kernels.activations import tanh
 from numlstm.kernels.lstm import first_row
+from numlstm.kernels.products import ZERO
 from numlstm.kernels.simd import lanes, load, never_inline, store
 from numlstm.kernels.variants import moments, product
 from numlstm.kernels.vectors import add_vectors
@@ -49,8 +51,8 @@ class VariantScratch(NamedTuple):
 def output_backward(panels, zone, dh, dm, t, r):
     """Split dh of one row into what zoneout kept, left in dh, and the gradient of m, in dm."""
     B, Rq = dh.shape
-    grad, m, at, limit = dh.reshape(-1), dm.reshape(-1), (t * B + r) * Rq, panels.proj_clip
-    masks, z = zone.reshape(-1), (t % zone.shape[0] * zone.shape[1] + r % zone.shape[1]) * Rq
+    grad, m, at, limit = flattened(dh), flattened(dm), (t * B + r) * Rq, panels.proj_clip
+    masks, z = flattened(zone), (t % zone.shape[0] * zone.shape[1] + r % zone.shape[1]) * Rq
     for j in range(Rq):
         d = grad[r * Rq + j]
         kept = d * masks[z + j] if zone.size else d * 0
@@ -130,9 +132,9 @@ def add_sums(panels, gates, g, c, prev, cell, at, sums, r, Hq):
     """Add one row's gradients of bias and peepholes."""
     wide = panels.bias.shape[0]
     n = wide // Hq
-    add_vectors(gates, g, sums.bias.reshape(-1), r * wide, wide)
+    add_vectors(gates, g, flattened(sums.bias), r * wide, wide)
     if panels.peepholes.size:
-        out = sums.peepholes.reshape(-1)
+        out = flattened(sums.peepholes)
         for k in range(n - 2):
             row = (r * (n - 1) + k) * Hq
             for j in range(Hq):
@@ -147,22 +149,22 @@ def row_backward(panels, masks, tape, dy, y_at, t, reverse, r, scratch, dc, sums
     """Take one row back from the gradient of y to that of its sums and of c_{t-1}."""
     never_inline()
     B, wide, Hq, H = tape.gates.shape[1], tape.gates.shape[2], tape.c.shape[2], panels.n_units
-    gates, cell, c = tape.gates.reshape(-1), tape.cell.reshape(-1), tape.c.reshape(-1)
-    d_cell, zone, dc = scratch.d_cell.reshape(-1), masks.zone_c, dc.reshape(-1)
+    gates, cell, c = flattened(tape.gates), flattened(tape.cell), flattened(tape.c)
+    d_cell, zone, dc = flattened(scratch.d_cell), masks.zone_c, flattened(dc)
     g, at, prev, d_at = (t * B + r) * wide, (t * B + r) * Hq, ((t + reverse) * B + r) * Hq, r * Hq
     cell_output_backward(panels, gates, g + wide - Hq, cell, at, dy, y_at, d_cell, d_at, Hq)
     if panels.gain_c.size:
-        add_vectors(d_cell, d_at, sums.shift_c.reshape(-1), d_at, Hq)
+        add_vectors(d_cell, d_at, flattened(sums.shift_c), d_at, Hq)
         normalise_backward(cell, at, panels.gain_c, d_cell, d_at, d_cell, d_at,
-                           sums.gain_c.reshape(-1), d_at, Hq, H)  # fmt: skip
+                           flattened(sums.gain_c), d_at, Hq, H)  # fmt: skip
     z = (t % zone.shape[0] * zone.shape[1] + r % zone.shape[1]) * Hq
-    cell_backward(panels, gates, g, c, prev, cell, at, zone.reshape(-1), z, d_cell, dc, d_at, Hq)
+    cell_backward(panels, gates, g, c, prev, cell, at, flattened(zone), z, d_cell, dc, d_at, Hq)
     add_sums(panels, gates, g, c, prev, cell, at, sums, r, Hq)
     if panels.gain_x.size:
-        u, v = tape.sum_x.reshape(-1), tape.sum_h.reshape(-1)
-        normalise_backward(u, g, panels.gain_x, gates, g, u, g, sums.gain_x.reshape(-1), r * wide,
+        u, v = flattened(tape.sum_x), flattened(tape.sum_h)
+        normalise_backward(u, g, panels.gain_x, gates, g, u, g, flattened(sums.gain_x), r * wide,
                            Hq, H)  # fmt: skip
-        normalise_backward(v, g, panels.gain_h, gates, g, v, g, sums.gain_h.reshape(-1), r * wide,
+        normalise_backward(v, g, panels.gain_h, gates, g, v, g, flattened(sums.gain_h), r * wide,
                            Hq, H)  # fmt: skip
 
 
@@ -170,10 +172,10 @@ def row_backward(panels, masks, tape, dy, y_at, t, reverse, r, scratch, dc, sums
 def state_backward(transposed, masks, d_sums, g, wide, dh, scratch, r0, rows):
     """Add the gradient of h_{t-1} that comes through the gates, past the mask of dropout."""
     Rq = dh.shape[1]
-    grad, back, zeros = dh.reshape(-1), scratch.dh.reshape(-1), np.zeros(Rq, dh.dtype)
-    product(zeros, 0, 0, d_sums, g, wide, transposed.Wh, back, r0 * Rq, Rq, rows)
+    grad, back, zeros = flattened(dh), flattened(scratch.dh), np.zeros(Rq, dh.dtype)
+    product(zeros, ZERO, ZERO, d_sums, g, wide, transposed.Wh, back, r0 * Rq, Rq, rows)
     if masks.keep.size:
-        keep = masks.keep.reshape(-1)
+        keep = flattened(masks.keep)
         for j in range(r0 * Rq, (r0 + rows) * Rq):
             back[j] *= keep[j]
     add_vectors(back, r0 * Rq, grad, r0 * Rq, rows * Rq)
@@ -187,7 +189,7 @@ def input_backward(transposed, d_sums, g, wide, dX, t, r0, rows, add):
         product(dX.data, at, dX.row, d_sums, g, wide, transposed.Wx, dX.data, at, dX.row, rows)
     else:
         zeros = np.zeros(width, dX.data.dtype)
-        product(zeros, 0, 0, d_sums, g, wide, transposed.Wx, dX.data, at, dX.row, rows)
+        product(zeros, ZERO, ZERO, d_sums, g, wide, transposed.Wx, dX.data, at, dX.row, rows)
 
 
 @kernel
@@ -219,12 +221,12 @@ def variant_backward_chunk(
     """
     never_inline()
     B, wide, Hq, Rq = tape.gates.shape[1], tape.gates.shape[2], tape.c.shape[2], tape.h.shape[2]
-    T, dh = active.shape[0] - 1, carry.h.reshape(-1)
+    T, dh = active.shape[0] - 1, flattened(carry.h)
     low, high = first_row(active, worker, n_workers), first_row(active, worker + 1, n_workers)
-    gates, m, projects = tape.gates.reshape(-1), tape.m.reshape(-1), panels.Wp.size > 0
+    gates, m, projects = flattened(tape.gates), flattened(tape.m), panels.Wp.size > 0
     normed, zeros = panels.gain_x.size > 0, np.zeros(Hq, dh.dtype)
-    dy = scratch.dy.reshape(-1) if projects else m
-    dU, dV = (tape.sum_x.reshape(-1), tape.sum_h.reshape(-1)) if normed else (gates, gates)
+    dy = flattened(scratch.dy) if projects else m
+    dU, dV = (flattened(tape.sum_x), flattened(tape.sum_h)) if normed else (gates, gates)
     for s in range(T):
         t = s if reverse else T - 1 - s
         rows = min(active[t], high) - low
@@ -237,7 +239,7 @@ def variant_backward_chunk(
                 add_vectors(d_outputs.data, row, dh, r * Rq, panels.n_features)
             output_backward(panels, masks.zone_h, carry.h, tape.m, t, r)
         if projects:
-            product(zeros, 0, 0, m, at, Rq, transposed.Wp, dy, low * Hq, Hq, rows)
+            product(zeros, ZERO, ZERO, m, at, Rq, transposed.Wp, dy, low * Hq, Hq, rows)
         for r in range(low, low + rows):
             y_at = r * Hq if projects else (t * B + r) * Hq
             row_backward(panels, masks, tape, dy, y_at, t, reverse, r, scratch, carry.c, sums)

@@ -13,7 +13,7 @@ from numlstm.kernels.generation import (
 )
 from numlstm.kernels.layout import pack_panels
 from numlstm.kernels.lstm import Lookup
-from numlstm.kernels.products import Rows, outer_products_chunk, rows_times_panels_chunk
+from numlstm.kernels.products import Rows, rows_times_panels_chunk
 from numlstm.kernels.softmax import (
     negative_log_likelihoods_chunk,
     softmax_cross_entropy_chunk,
@@ -25,6 +25,7 @@ from numlstm.nn.lstm import LSTM
 from numlstm.nn.memory import Workspace, aligned_zeros, weight_vectors
 from numlstm.nn.rows import Batch, full_length, time_major
 from numlstm.nn.stack import WEIGHTS_PER_WORKER, LSTMStack
+from numlstm.nn.weight_gradients import add_weight_gradients
 from numlstm.nn.weights import (
     LSTMWeights,
     initial_weights,
@@ -154,7 +155,7 @@ class CharNetwork:
         d_rows = Rows(d_table.reshape(-1), 0, 0, self.wide)
         x, work = Rows(self._embedding.reshape(-1), 0, 0, e), d_table.size * e
         no_sums = np.empty(0, self.dtype)
-        launch(outer_products_chunk, x, d_rows, active, self._d_input, no_sums, work=work)
+        add_weight_gradients(workspace, [(x, e)], active, d_rows, self._d_input, no_sums, work=work)
         transposed = transpose(workspace, "input.T", self._input[:, None], 0, e)
         d_embedding = workspace.take("embedding.d", self.n_tokens, round_up(e, wide))
         zeros = Rows(workspace.zeros("embedding.0", d_embedding.shape[1]), 0, 0, 0)

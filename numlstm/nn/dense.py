@@ -5,8 +5,9 @@ import math
 import numpy as np
 
 from numlstm.kernels._threads import launch
-from numlstm.kernels.products import Rows, outer_products_chunk, rows_times_panels_chunk
+from numlstm.kernels.products import Rows, rows_times_panels_chunk
 from numlstm.nn.rows import time_major
+from numlstm.nn.weight_gradients import add_weight_gradients
 from numlstm.nn.weights import round_up, transpose, vector_lanes
 
 
@@ -70,7 +71,9 @@ class Dense:
         panels, _ = self.views(flat)
         d_panels, d_bias = self.views(grads)
         d_rows, work = time_major(d_out), d_out.size * self.n_inputs
-        launch(outer_products_chunk, x, d_rows, active, d_panels, d_bias, work=work)
+        add_weight_gradients(
+            workspace, [(x, self.n_inputs)], active, d_rows, d_panels, d_bias, work=work
+        )
         transposed = transpose(workspace, "dense.T", panels[:, None], 0, self.n_inputs)
         n = len(transposed)
         dx = workspace.take("dense.dx", T, B, n * self.pair)

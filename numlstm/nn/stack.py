@@ -7,18 +7,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from numlstm.kernels._threads import launch, n_workers
-from numlstm.kernels.bptt import (
-    Transposed,
-    lstm_backward_chunk,
-    lstm_weight_gradients_chunk,
-)
+from numlstm.kernels._threads import launch
+from numlstm.kernels.bptt import Transposed, lstm_backward_chunk
 from numlstm.kernels.lstm import Carry, Lookup, Tape, lstm_forward_chunk
 from numlstm.kernels.one_sequence import lstm_backward_row_chunk, lstm_forward_row_chunk
-from numlstm.kernels.products import RUN, Rows
+from numlstm.kernels.products import Rows
 from numlstm.kernels.team import new_team
 from numlstm.nn.between import drop
 from numlstm.nn.rows import Batch, time_major
+from numlstm.nn.weight_gradients import add_weight_gradients
 from numlstm.nn.weights import PanelLayout, round_up, transpose, unpack_gates, vector_lanes
 
 RING_STEPS = 64  # of a single row, whose inputs are multiplied for so many steps at once
@@ -193,9 +190,10 @@ class LSTMStack:
         self._launch(lstm_backward_chunk, lstm_backward_row_chunk, arguments, T, B, panels)
         # Read forwards, the state before step t lies at row t of the tape; backwards, at t + 1.
         h_before = time_major(tape.h, reverse * B * self.Hp)
-        n = n_workers(work)
-        room = workspace.take("columns", n, RUN, 2 * self.lanes)
-        launch(
-            lstm_weight_gradients_chunk, kept.inputs[k // self.n_directions], h_before, active,
-            tape.gates, grads, room, work=work, at_most=n,
+        W = tape.gates.shape[3]
+        add_weight_gradients(
+            workspace,
+            [(kept.inputs[k // self.n_directions], n_inputs), (h_before, panels.n_units)],
+            active, Rows(tape.gates.reshape(-1), 0, B * W, W), grads.weights, grads.bias,
+            work=work, side=2, apart=T * B * W,
         )  # fmt: skip

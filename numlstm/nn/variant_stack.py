@@ -6,7 +6,7 @@ import numpy as np
 
 from numlstm.kernels._threads import launch
 from numlstm.kernels.lstm import Carry
-from numlstm.kernels.products import Rows, outer_products_chunk
+from numlstm.kernels.products import Rows
 from numlstm.kernels.variants import VariantMasks, VariantTape, variant_forward_chunk
 from numlstm.kernels.variants_backward import (
     VariantScratch,
@@ -18,6 +18,7 @@ from numlstm.nn.between import drop
 from numlstm.nn.rows import Batch, time_major
 from numlstm.nn.variant import n_gates
 from numlstm.nn.variant_layout import VariantLayout
+from numlstm.nn.weight_gradients import add_weight_gradients
 from numlstm.nn.weights import round_up, transpose, vector_lanes
 
 
@@ -231,7 +232,7 @@ class VariantStack:
         for name, rows in sums._asdict().items():
             total = getattr(grads, name)
             total += rows.sum(axis=0)
-        self._weight_gradients(kept, k, tape, masks, grads, work)
+        self._weight_gradients(kept, k, tape, masks, grads, workspace, work)
 
     def _way(self, k):
         return k % self.n_directions
@@ -245,7 +246,7 @@ class VariantStack:
             for name in VariantTransposed._fields
         ))  # fmt: skip
 
-    def _weight_gradients(self, kept, k, tape, masks, grads, work):
+    def _weight_gradients(self, kept, k, tape, masks, grads, workspace, work):
         """Add the gradients of the three matrices: products over all rows and steps."""
         active, B = kept.batch.active, kept.batch.shape[1]
         normed, no_sums = self.variant.layer_norm, np.empty(0, self.dtype)
@@ -260,7 +261,9 @@ class VariantStack:
         if grads.Wp.size:
             triples.append((time_major(tape.y), tape.m, grads.Wp))
         for A, d, grad in triples:
-            launch(outer_products_chunk, A, time_major(d), active, grad, no_sums, work=work)
+            add_weight_gradients(
+                workspace, [(A, grad.shape[1])], active, time_major(d), grad, no_sums, work=work
+            )
 
     def read_tape(self, tape):
         """Return the gates i, f, g, o of a tape, each (T, B, H)."""

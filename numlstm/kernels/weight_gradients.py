@@ -1,0 +1,180 @@
+"""Gradients of weights: sums of outer products over all rows and steps of a batch.
+
+The columns of the left matrix are packed, the right one is read two vectors at a time, and each
+panel of the result belongs to one worker, which sums it in the order (t, row): any number of
+workers gives the same bits.
+"""
+
+import numpy as np
+
+from numlstm.kernels._jit import helper, kernel
+from numlstm.kernels._owners import borrow, flattened
+from numlstm.kernels.products import ZERO, next_run, tile_1, tile_2, tile_4, tile_full
+from numlstm.kernels.simd import (
+    TILE_ROWS,
+    flush_denormals,
+    lanes,
+    load,
+    make_copy,
+    never_inline,
+    restore_denormals,
+    splat,
+    store,
+)
+from numlstm.kernels.vectors import copy_vectors
+
+copy_tile_row = make_copy(TILE_ROWS)
+
+RUN = 512  # rows of a sum per pass: RUN x 2 vectors stay in the nearest caches
+
+
+@helper
+def pack_columns(A, a, row, n, count, packed, first, at):
+    """Copy A[n, count] to columns first .. first + count of tiles (tiles, RUN, TILE_ROWS).
+
+    They become rows at .. at + n of each tile. A column of a wide matrix touches a new page at
+    every row; a packed tile is read in order.
+    """
+    head = min(count, -first % TILE_ROWS)
+    whole = (count - head) // TILE_ROWS
+    pack_single_columns(A, a, row, n, ZERO, head, packed, first, at)
+    for tile in range(whole):
+        source = a + head + tile * TILE_ROWS
+        target = (first + head + tile * TILE_ROWS) * RUN + at * TILE_ROWS
+        for m in range(n):
+            copy_tile_row(A, source + m * row, packed, target + m * TILE_ROWS)
+    pack_single_columns(A, a, row, n, head + whole * TILE_ROWS, count, packed, first, at)
+
+
+@helper
+def pack_single_columns(A, a, row, n, start, stop, packed, first, at):
+    """Copy columns start .. stop of A[n, :], none of them a whole tile, to their tiles."""
+    for column in range(start, stop):
+        tile, place = (first + column) // TILE_ROWS, (first + column) % TILE_ROWS
+        target = (tile * RUN + at) * TILE_ROWS + place
+        for m in range(n):
+            packed[target + m * TILE_ROWS] = A[a + m * row + column]
+
+
+@helper
+def outer_product(packed, count, B, b, b_k, n, C, c):
+    """C[count, 2 * VL] += A[n, count].T @ B[n, 2 * VL] with A's columns packed in tiles at 0."""
+    never_inline()
+    wide, K, at = 2 * lanes(C), TILE_ROWS, 0
+    while count >= TILE_ROWS:
+        tile_full(C, c, wide, packed, at, 1, K, 0, B, b, b_k, n, 1, C, c, wide)
+        at, c, count = at + RUN * TILE_ROWS, c + TILE_ROWS * wide, count - TILE_ROWS
+    if count >= 4:
+        tile_4(C, c, wide, packed, at, 1, K, 0, B, b, b_k, n, 1, C, c, wide)
+        at, c, count = at + 4, c + 4 * wide, count - 4
+    if count >= 2:
+        tile_2(C, c, wide, packed, at, 1, K, 0, B, b, b_k, n, 1, C, c, wide)
+        at, c, count = at + 2, c + 2 * wide, count - 2
+    if count == 1:
+        tile_1(C, c, wide, packed, at, 1, K, 0, B, b, b_k, n, 1, C, c, wide)
+
+
+@helper
+def packed_size(count):
+    """Return the elements that `pack_columns` needs for `count` columns."""
+    return -(-count // TILE_ROWS) * TILE_ROWS * RUN
+
+
+@helper
+def add_row_sums(B, b, row, n, sums, at):
+    """sums[at:] += B[n, 2 * VL] summed over rows: in four parts, in one order."""
+    VL = lanes(sums)
+    for half in range(0, 2 * VL, VL):
+        s0, s1 = load(sums, at + half), splat(sums, 0.0)
+        s2, s3 = splat(sums, 0.0), splat(sums, 0.0)
+        left = n % 4
+        for m in range(0, n - left, 4):
+            place = b + half + m * row
+            s0, s1 = s0 + load(B, place), s1 + load(B, place + row)
+            s2, s3 = s2 + load(B, place + 2 * row), s3 + load(B, place + 3 * row)
+        for m in range(n - left, n):
+            s0 = s0 + load(B, b + half + m * row)
+        store(sums, at + half, (s0 + s1) + (s2 + s3))
+
+
+@helper
+def pack_run(x, h, active, d, D, H, t, row, packed, places, counts):
+    """Pack the columns of x and h of the next RUN rows, from row `row` after time t on.
+
+    Rows follow in the order (t, row). Where rows have ended there are gaps between steps: `places`
+    and `counts` get where each piece of d without a gap begins, and its rows. Returns the number of
+    pieces, the rows of all, and the t and row to go on from.
+    """
+    T = active.shape[0] - 1
+    n = pieces = ZERO
+    while n < RUN and t < T and active[t] > 0:
+        stop = next_run(active, t)
+        size = active[t] * (stop - t)
+        rows = min(RUN - n, size - row)
+        a, b = x.start + t * x.step + row * x.row, h.start + t * h.step + row * h.row
+        pack_columns(x.data, a, x.row, rows, D, packed, ZERO, n)
+        pack_columns(h.data, b, h.row, rows, H, packed, D, n)
+        places[pieces], counts[pieces] = d.start + t * d.step + row * d.row, rows
+        n, pieces, row = n + rows, pieces + 1, row + rows
+        if row == size:
+            t, row = stop, 0
+    return pieces, n, t, row
+
+
+@helper
+def join_pieces(d, panel, places, counts, pieces, columns):
+    """Copy two vectors of each row of all pieces to a matrix without gaps."""
+    never_inline()
+    at, wide = ZERO, 2 * lanes(columns)
+    for k in range(pieces):
+        for m in range(counts[k]):
+            copy_vectors(d.data, panel + places[k] + m * d.row, columns, at, wide)
+            at += wide
+
+
+@kernel
+def weight_gradients_chunk(
+    x, D, h, H, active, d, side, apart, weights, sums, room, worker, n_workers
+):
+    """Add [x, h].T @ d and the sums of d over all active rows: this worker's share of the panels.
+
+    eq: bptt-weights.
+
+    Parameters
+    ----------
+    x, h : Rows
+        D and H columns, time-major and without gaps; of the LSTM the inputs and the previous hidden
+        states, of a dense layer the inputs alone (H = 0).
+    D, H : int
+    active : array of int64, (T + 1,)
+    d : Rows
+        Gradients of what the weights make, in panels of two vectors.
+    side, apart : int
+        So many panels lie side by side in a row; the next ones begin `apart` elements later.
+    weights : array, (Q * (D + H) * 2 * VL,)
+        Panels, added to.
+    sums : array, (Q * 2 * VL,) or (0,)
+        Added to.
+    room : array, (>= n_workers, RUN, 2 * VL)
+        To work in.
+    worker, n_workers : int
+    """
+    never_inline()
+    x, h, active, d, weights, sums, room = borrow((x, h, active, d, weights, sums, room))
+    denormals = flush_denormals()
+    K, wide = D + H, room.shape[2]
+    columns, packed = flattened(room[worker]), np.empty(packed_size(K), weights.dtype)
+    places, counts = np.empty(RUN, np.int64), np.empty(RUN, np.int64)
+    T, t, row = active.shape[0] - 1, ZERO, ZERO
+    while t < T and active[t] > 0:
+        pieces, n, t, row = pack_run(x, h, active, d, D, H, t, row, packed, places, counts)
+        for q in range(worker, weights.size // (K * wide), n_workers):
+            panel = q // side * apart + q % side * wide
+            right, b, b_k = d.data, panel + places[0], d.row
+            if pieces > 1:
+                right, b, b_k = columns, ZERO, wide
+                join_pieces(d, panel, places, counts, pieces, columns)
+            outer_product(packed, K, right, b, b_k, n, weights, q * K * wide)
+            if sums.size:
+                add_row_sums(right, b, b_k, n, sums, q * wide)
+    restore_denormals(denormals)
