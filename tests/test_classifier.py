@@ -148,10 +148,11 @@ def test_one_class(X):
     np.testing.assert_array_equal(model.predict_proba(X), np.ones((260, 1)))
 
 
+@pytest.mark.parametrize("n", [5, 20])  # few rows go a shorter way
 @pytest.mark.parametrize("per_step", [False, True])
 @pytest.mark.parametrize("n_layers", [1, 2])
-def test_predict_step_equals_predict_on_growing_prefixes(X, per_step, n_layers):
-    X = 3 * X[:20] + 1
+def test_predict_step_equals_predict_on_growing_prefixes(X, per_step, n_layers, n):
+    X = 3 * X[:n] + 1
     y = updown(X.sum(axis=2).cumsum(axis=1) - 4)
     model = quick(n_layers=n_layers, max_iter=20).fit(X, y if per_step else y[:, -1])
     state, seen = None, set()

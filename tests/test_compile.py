@@ -188,6 +188,18 @@ def test_no_writable_folder_is_no_error(tmp_path, monkeypatch):
     assert _jit.find_cache_folder() is None
 
 
+@pytest.mark.kernel
+def test_a_user_without_a_home_has_no_cache(sources, monkeypatch):
+    def home():
+        raise RuntimeError("Could not determine home directory.")
+
+    (sources / "__pycache__").write_text("a file where the folder would be")
+    monkeypatch.setattr(_jit.sys, "platform", "linux")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", home)
+    assert _jit.find_cache_folder() is None
+
+
 def child_without_a_cache():
     assert _jit.CACHE_FOLDER is None
     X = np.arange(6.0).reshape(1, 2, 3)

@@ -62,6 +62,8 @@ BAD_Y = {
     "strings": (["a"] * N, "y must be an array of numbers: .*'a'"),
     "uneven": ([[1.0], [1.0, 2.0]] * 9, "y must be an array of numbers: .*inhomogeneous"),
     "complex": (y + 1j, "y must be real, got complex numbers"),
+    "complex in a list": ([1j] * N, "y must be real, got complex numbers"),
+    "a complex number": (1j, "y must be real, got complex numbers"),
     "dates": (pd.date_range("2020", periods=N), "y must be an array of numbers, got dates"),
     "masked": (np.ma.masked_greater(y, 0.5), r"y must have no masked values, got \d+"),
     "None": (None, "y must have shape|y must be an array of numbers"),

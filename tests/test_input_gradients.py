@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from numlstm import LSTMClassifier, LSTMRegressor
+from numlstm import LSTMClassifier, LSTMRegressor, LSTMVariant
 from numlstm.data.sequences import stack_sequences
 from numlstm.nn.gradcheck import numerical_gradient, relative_error
 from numlstm.nn.memory import Workspace
@@ -47,6 +47,16 @@ def test_of_a_classifier(X, per_step):
 
     expected = numerical_gradient(total, X, eps=1e-5)
     assert relative_error(model.input_gradients(X, output=2), expected) < 1e-7
+
+
+def test_beyond_the_dtype_they_are_refused():
+    """Units that are all alike: each step of a layer normalisation multiplies by one over eps."""
+    variant = LSTMVariant(layer_norm=True, proj_size=1)
+    X = np.zeros((2, 40, 2))
+    model = LSTMRegressor(3, variant=variant, max_iter=0, dtype="float32", random_state=0)
+    model.fit(X, [0, 1])
+    with pytest.raises(ValueError, match="gradients of X are beyond float32.* normalisation"):
+        model.input_gradients(X)
 
 
 @pytest.mark.parametrize("per_step", [False, True])

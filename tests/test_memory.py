@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from numlstm import LSTM, CharLSTM, LSTMClassifier, LSTMForecaster, LSTMRegressor
+from numlstm import LSTM, CharLSTM, LSTMClassifier, LSTMForecaster, LSTMRegressor, LSTMVariant
 from numlstm.nn import memory, network
 
 QUICK = {"max_iter": 1, "n_threads": 1, "random_state": 0}
@@ -35,25 +35,44 @@ def test_too_many_units(name, monkeypatch):
     unchanged(
         model,
         lambda: model.fit(*data),
-        r"hidden_size=1000000, .*n_layers=\d.* are \d{5}\.\d GiB of weights with their gradient",
+        r"hidden_size=1000000, .*n_layers=\d.*: the network with its gradient needs \d{5}\.\d GiB",
     )
 
 
 def test_too_many_layers_and_too_large_an_embedding(monkeypatch):
     model = CharLSTM(3, 1, embedding_size=2, **QUICK).fit(TEXT)
     monkeypatch.setattr(memory, "physical_memory", lambda: 2**20)
-    match = "hidden_size=3, embedding_size=1000000, n_layers=1 are .* GiB of weights"
+    match = "hidden_size=3, embedding_size=1000000, n_layers=1: the network .* needs .* GiB"
     model.embedding_size = 10**6
     unchanged(model, lambda: model.fit(TEXT), match)
     model = LSTMRegressor(9, **QUICK).fit(X, y)
-    match = "hidden_size=9, n_outputs=1, n_layers=1000, bidirectional=True are 0.0 GiB of weights"
+    match = "hidden_size=9, n_outputs=1, n_layers=1000, bidirectional=True: the network .* 0.0 GiB"
     model.set_params(n_layers=1000, bidirectional=True)
     unchanged(model, lambda: model.fit(X, y), match)
 
 
 def test_layers_alone():
-    with pytest.raises(MemoryError, match="^input_size=2, hidden_size=1000000, .* GiB of weights,"):
+    with pytest.raises(
+        MemoryError, match="^input_size=2, hidden_size=1000000, .*: the network needs .* GiB, more"
+    ):
         LSTM(2, 10**6)
+
+
+def test_few_weights_that_are_drawn_from_large_matrices(monkeypatch):
+    variant = LSTMVariant(proj_size=1)
+    match = "n_inputs=2, hidden_size=1000000: drawing the weights of a layer needs .* GiB"
+    model = LSTMRegressor(3, variant=variant, **QUICK).fit(X, y)
+    model.hidden_size = 10**6
+    unchanged(model, lambda: model.fit(X, y), match)
+    with pytest.raises(MemoryError, match=match):
+        LSTM(2, 10**6, variant=variant)
+
+    def full(*_):
+        raise MemoryError("Unable to allocate")
+
+    monkeypatch.setattr(np.linalg, "qr", full)
+    with pytest.raises(MemoryError, match="n_inputs=2, hidden_size=3: drawing"):
+        LSTMRegressor(3, **QUICK).fit(X, y)
 
 
 def test_weights_and_gradient_are_counted_as_they_are(monkeypatch):
@@ -71,7 +90,7 @@ def test_a_system_that_grants_less_than_it_has(monkeypatch):
         raise MemoryError("Unable to allocate")
 
     monkeypatch.setattr(memory, "aligned_zeros", full)
-    with pytest.raises(MemoryError, match="hidden_size=3, .* GiB of weights with their gradient"):
+    with pytest.raises(MemoryError, match="hidden_size=3, .*: the network with its gradient needs"):
         LSTMRegressor(3, **QUICK).fit(X, y)
 
 

@@ -65,6 +65,13 @@ def test_training_stops_when_the_loss_does(X, y):
     assert model.validation_scores_ is None
 
 
+@pytest.mark.parametrize("n", [1, 3])
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_n_iter_no_change_is_the_patience(X, y, n, early_stopping):
+    options = {"tol": 1e300, "n_iter_no_change": n, "early_stopping": early_stopping}
+    assert regressor(max_iter=50, **options).fit(X, y).n_iter_ == 1 + n + 1
+
+
 @pytest.mark.parametrize("solver", SOLVERS)
 @pytest.mark.parametrize("early_stopping", [False, True])
 def test_no_iterations_leave_the_initial_weights(X, y, solver, early_stopping):

@@ -216,7 +216,6 @@ def as_numbers(name, values):
         array = np.asarray(values)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{name} must be an array of numbers: {error}") from error
-    check_meant(name, array)  # a list has no dtype to look at
     _check_numbers(name, array)
     return array
 

@@ -59,7 +59,8 @@ class InsightMixin:
         ------
         NotFittedError, TypeError
         ValueError
-            Also if the weights are so large that the gradients overflow.
+            Also if the gradients overflow: where weights are too large, or layer normalisation
+            sees units that hardly differ at every step.
 
         Notes
         -----
@@ -75,7 +76,8 @@ class InsightMixin:
             )
         if not np.isfinite(gradients).all():
             raise ValueError(
-                f"the gradients of X are beyond {gradients.dtype}: the fitted weights are too large"
+                f"the gradients of X are beyond {gradients.dtype}: the fitted weights are too "
+                "large, or a layer normalisation divides by next to nothing at every step"
             )
         unit = getattr(self, "_y_scale", None)  # classes have none
         with np.errstate(over="ignore"):  # what y's and X's sizes make infinite is so

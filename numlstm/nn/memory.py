@@ -2,6 +2,7 @@
 
 import math
 import os
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -35,26 +36,35 @@ def physical_memory():
     return n_bytes if n_bytes > 0 else math.inf
 
 
-def weight_vectors(n, size, dtype, **geometry):
+@contextmanager
+def enough_memory(n_bytes, purpose, **sizes):
+    """Raise a MemoryError that names the sizes of a network where its memory cannot be had.
+
+    It comes before any work where the machine has less than that, swap space not counted: Linux
+    grants memory that is not there, and kills the process that uses it.
+    """
+    try:
+        if n_bytes > physical_memory():
+            raise MemoryError
+        yield
+    except MemoryError:
+        named = ", ".join(f"{name}={value!r}" for name, value in sizes.items())
+        raise MemoryError(
+            f"{named}: {purpose} needs {n_bytes / 2**30:.1f} GiB, more than there is memory"
+        ) from None
+
+
+def weight_vectors(n, size, dtype, **sizes):
     """Return flat vectors of zeros: the weights of a network and, if n is 2, their gradient.
 
     Raises
     ------
     MemoryError
-        That names the geometry. Where the machine cannot have so much it comes before any work:
-        Linux grants memory that is not there, and kills the process that uses it.
+        That names the sizes.
     """
-    n_bytes = n * size * np.dtype(dtype).itemsize
-    try:
-        if n_bytes > physical_memory():
-            raise MemoryError
+    purpose = "the network with its gradient" if n > 1 else "the network"
+    with enough_memory(n * size * np.dtype(dtype).itemsize, purpose, **sizes):
         return [aligned_zeros((size,), dtype) for _ in range(n)]
-    except MemoryError:
-        sizes = ", ".join(f"{name}={value!r}" for name, value in geometry.items())
-        raise MemoryError(
-            f"{sizes} are {n_bytes / 2**30:.1f} GiB of weights{' with their gradient' * (n > 1)}, "
-            "more than there is memory"
-        ) from None
 
 
 class Workspace:

@@ -13,6 +13,7 @@ from numlstm.kernels.layout import (
     unpack_panels_chunk,
 )
 from numlstm.kernels.lstm import Panels
+from numlstm.nn.memory import enough_memory
 
 MOVE_COST = 8  # of an element that changes its place, in multiply-adds
 
@@ -98,14 +99,19 @@ def initial_weights(n_inputs, n_units, forget_bias, rng):
     forget gate starts at `forget_bias` (Gers et al. 2000; Jozefowicz et al. 2015).
     """
     limit = math.sqrt(6 / (n_inputs + n_units))
-    Wx = rng.uniform(-limit, limit, (n_inputs, 4 * n_units))
-    gates = []
-    for _ in range(4):
-        Q, R = np.linalg.qr(rng.standard_normal((n_units, n_units)))
-        gates.append(Q * np.sign(np.diag(R)))
+    # float64; the recurrent weights once by gates and once together
+    n_bytes = 8 * 4 * n_units * (n_inputs + 2 * n_units)
+    sizes = {"n_inputs": n_inputs, "hidden_size": n_units}
+    with enough_memory(n_bytes, "drawing the weights of a layer", **sizes):
+        Wx = rng.uniform(-limit, limit, (n_inputs, 4 * n_units))
+        gates = []
+        for _ in range(4):
+            Q, R = np.linalg.qr(rng.standard_normal((n_units, n_units)))
+            gates.append(Q * np.sign(np.diag(R)))
+        Wh = np.concatenate(gates, axis=1)
     b = np.zeros(4 * n_units)
     b[n_units : 2 * n_units] = forget_bias
-    return LSTMWeights(Wx, np.concatenate(gates, axis=1), b)
+    return LSTMWeights(Wx, Wh, b)
 
 
 def panel_shapes(n_inputs, n_units, dtype):
