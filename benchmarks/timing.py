@@ -1,8 +1,8 @@
 """How long several ways of doing one thing take: in turns, so that they share the machine's moods.
 
-Timed calls follow untimed ones of the same side. The threads of the other sides spin for a while
-after their last call (GNU OpenMP's up to 15 ms, onnxruntime's 50, on one of our two cores) and
-would be measured too.
+Threads of a side spin for a while after its last call: GNU OpenMP's up to 15 ms, onnxruntime's 50,
+and twice as long where they have to share a core with the next side's threads, which they slow
+down to half. So a side waits until all threads sleep; then come untimed calls, then the timed ones.
 """
 
 import time
@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+PAUSE, IDLE = 0.005, 0.1  # seconds between looks, and the share of a core that counts as sleep
 SETTLE = 0.1  # seconds of untimed calls before the timed ones
 TURN = 0.05  # seconds of timed calls, at most
 
@@ -71,9 +72,19 @@ def paired(*sides, seconds, rounds=5):
 
 def turn(side, share):
     """Return the times of calls for about `share` seconds, after untimed ones."""
+    wait_for_sleep()
     with side.around():
         _repeat(side.warm or side.run, SETTLE)
         return _repeat(side.run, share)
+
+
+def wait_for_sleep():
+    """Wait until no thread of this process spins any more."""
+    before = time.process_time()
+    time.sleep(PAUSE)
+    while (now := time.process_time()) - before > IDLE * PAUSE:
+        before = now
+        time.sleep(PAUSE)
 
 
 def _repeat(function, seconds):

@@ -20,6 +20,7 @@ from numba._dispatcher import compute_fingerprint
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from numlstm.kernels._cores_llvm import current_core, leave_core
 from numlstm.kernels._jit import kernel, parallel_kernel
 from numlstm.kernels._owners import without_owner
 
@@ -220,17 +221,21 @@ def call_work(typingctx, work, place, worker, n_workers):
 
 
 @parallel_kernel
-def run_workers(work, place, n_workers):
+def run_workers(work, place, core, n_workers):
     """Call a work function for every worker: the one parallel shell around all chunk kernels.
+
+    `core` is the caller's, who does the share of the first one.
 
     It sees addresses only. A shell that names its chunk is compiled with a copy of the chunk's body
     five times over: 8 s instead of 2 s for the forward pass.
     """
     for worker in prange(n_workers):
+        if worker > 0:
+            leave_core(core)
         call_work(work, place, np.int64(worker), n_workers)
 
 
 @kernel
 def start(args, n_workers):
     """Run the chunk kernel at address args[0] with arguments args[1:] on n_workers threads."""
-    run_workers(work_function(args), put_on_stack(args), n_workers)
+    run_workers(work_function(args), put_on_stack(args), current_core(), n_workers)

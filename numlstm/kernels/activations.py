@@ -22,52 +22,46 @@ MAGIC_FLOAT32, MAGIC_FLOAT64 = 12582912.0 + 127, 6755399441055744.0 + 1023
 
 
 @helper
-def exp2m1_float32(f):
-    """Return 2**f - 1 for |f| <= 1/2: a polynomial without constant term, fitted to 2e-9."""
-    u = f * 1.5353361823311237e-4 + 1.3398874445787294e-3
-    u = u * f + 9.618437358276184e-3
-    u = u * f + 5.550332471025937e-2
-    u = u * f + 2.4022647913619766e-1
-    u = u * f + 6.93147202855129e-1
-    return u * f
+def exp2m1_by_f_float32(f):
+    """Return (2**f - 1) / f for |f| <= 1/2: a polynomial fitted to 3e-9."""
+    f2 = f * f
+    p = fma(f, 1.5353361823311237e-4, 1.3398874445787294e-3)
+    p = fma(p, f2, fma(f, 9.618437358276184e-3, 5.550332471025937e-2))
+    return fma(p, f2, fma(f, 2.4022647913619766e-1, 6.93147202855129e-1))
 
 
 @helper
-def exp2m1_float64(f):
-    """Return 2**f - 1 for |f| <= 1/2: the Taylor series to degree 13."""
-    u = f * 1.3691488853904128e-12 + 2.567843599348820e-11
-    u = u * f + 4.445538271870811e-10
-    u = u * f + 7.054911620801123e-09
-    u = u * f + 1.017808600923970e-07
-    u = u * f + 1.3215486790144310e-06
-    u = u * f + 1.5252733804059841e-05
-    u = u * f + 1.5403530393381608e-04
-    u = u * f + 1.3333558146428443e-03
-    u = u * f + 9.618129107628477e-03
-    u = u * f + 5.550410866482158e-02
-    u = u * f + 2.402265069591007e-01
-    u = u * f + 6.931471805599453e-01
-    return u * f
+def exp2m1_by_f_float64(f):
+    """Return (2**f - 1) / f for |f| <= 1/2: a Taylor series to degree 12."""
+    f2 = f * f
+    p = fma(f2, 1.3691488853904128e-12, fma(f, 2.567843599348820e-11, 4.445538271870811e-10))
+    p = fma(p, f2, fma(f, 7.054911620801123e-09, 1.017808600923970e-07))
+    p = fma(p, f2, fma(f, 1.3215486790144310e-06, 1.5252733804059841e-05))
+    p = fma(p, f2, fma(f, 1.5403530393381608e-04, 1.3333558146428443e-03))
+    p = fma(p, f2, fma(f, 9.618129107628477e-03, 5.550410866482158e-02))
+    return fma(p, f2, fma(f, 2.402265069591007e-01, 6.931471805599453e-01))
 
 
 @helper
 def exp2_parts(x, scale):
-    """Return s and u with 2**(x * scale) = s (1 + u), for x already limited."""
+    """Return s and v with 2**(x * scale) = s + v, |v| <= s / 2, for x already limited."""
     if is_double(x):
         shifted = fma(x, scale, MAGIC_FLOAT64)
         f = fma(x, scale, fma(shifted, -1.0, MAGIC_FLOAT64))
-        return exponent_from_low_bits(shifted), exp2m1_float64(f)
+        s = exponent_from_low_bits(shifted)
+        return s, s * f, exp2m1_by_f_float64(f)
     shifted = fma(x, scale, MAGIC_FLOAT32)
     f = fma(x, scale, fma(shifted, -1.0, MAGIC_FLOAT32))
-    return exponent_from_low_bits(shifted), exp2m1_float32(f)
+    s = exponent_from_low_bits(shifted)
+    return s, s * f, exp2m1_by_f_float32(f)
 
 
 @helper
 def sigmoid_parts(x):
     """Return numerator and denominator of 1 / (1 + exp(-x))."""
     limit = 40.0 if is_double(x) else 18.0
-    s, u = exp2_parts(clip(x, -limit, limit), LOG2_E)
-    e = fma(s, u, s)
+    s, sf, p = exp2_parts(clip(x, -limit, limit), LOG2_E)
+    e = fma(sf, p, s)
     return e, e + 1.0
 
 
@@ -75,8 +69,8 @@ def sigmoid_parts(x):
 def tanh_parts(x):
     """Return numerator and denominator of tanh(x)."""
     limit = 20.0 if is_double(x) else 9.0
-    s, u = exp2_parts(clip(x, -limit, limit), 2 * LOG2_E)
-    m = fma(s, u, s - 1.0)
+    s, sf, p = exp2_parts(clip(x, -limit, limit), 2 * LOG2_E)
+    m = fma(sf, p, s - 1.0)
     return m, m + 2.0
 
 
@@ -97,5 +91,5 @@ def sigmoid(x):
 @helper
 def exp(x):
     """Return exp(x), lane by lane, for x from -87 to 0 or so; below that the value at -87."""
-    s, u = exp2_parts(clip(x, -87.0, 87.0), LOG2_E)
-    return fma(s, u, s)
+    s, sf, p = exp2_parts(clip(x, -87.0, 87.0), LOG2_E)
+    return fma(sf, p, s)

@@ -1,27 +1,33 @@
-"""The pointwise part of one time step, for one vector of units of one row."""
+"""The pointwise part of one time step, a vector of units of one row at a time."""
 
 from numlstm.kernels._jit import helper
 from numlstm.kernels.activations import sigmoid, tanh
-from numlstm.kernels.simd import lanes, load, store
+from numlstm.kernels.simd import lanes, load, never_inline, store
 
 
 @helper
-def cell_forward(gates, g, c, c_prev, c_next, h, h_next):
-    """Gates from pre-activations in place, then the new cell state and output.
+def cell_forward(gates, g, g_step, c, c_prev, c_next, h, h_next, step, count):
+    """Gates from pre-activations in place, then new cell states and outputs, for `count` vectors.
 
-    eq: lstm-gates, lstm-cell, lstm-hidden. Four divisions beat one shared by the four gates, which
-    lengthens the chain of dependent operations: 10.0 against 13.1 ns a vector (Zen 5).
+    Vectors are `step` elements apart, those of gates `g_step`. eq: lstm-gates, lstm-cell,
+    lstm-hidden. Four divisions beat one shared by the four gates, which lengthens the chain of
+    dependent operations: 10.0 against 13.1 ns a vector (Zen 5). For the same reason outputs, which
+    need the new cell states, come in a loop of their own: 15.1 against 18.8 ns (Zen 3).
     """
+    never_inline()
     VL = lanes(gates)
-    i, f = sigmoid(load(gates, g)), sigmoid(load(gates, g + VL))
-    a, o = tanh(load(gates, g + 2 * VL)), sigmoid(load(gates, g + 3 * VL))
-    store(gates, g, i)
-    store(gates, g + VL, f)
-    store(gates, g + 2 * VL, a)
-    store(gates, g + 3 * VL, o)
-    c_new = f * load(c, c_prev) + i * a
-    store(c, c_next, c_new)
-    store(h, h_next, o * tanh(c_new))
+    for k in range(count):
+        at, cell = g + k * g_step, k * step
+        i, f = sigmoid(load(gates, at)), sigmoid(load(gates, at + VL))
+        a, o = tanh(load(gates, at + 2 * VL)), sigmoid(load(gates, at + 3 * VL))
+        store(gates, at, i)
+        store(gates, at + VL, f)
+        store(gates, at + 2 * VL, a)
+        store(gates, at + 3 * VL, o)
+        store(c, c_next + cell, f * load(c, c_prev + cell) + i * a)
+    for k in range(count):
+        o, cell = load(gates, g + k * g_step + 3 * VL), load(c, c_next + k * step)
+        store(h, h_next + k * step, o * tanh(cell))
 
 
 @helper

@@ -184,11 +184,10 @@ def advance(model, s, characters, phase, team, first, stop, worker, n_workers):
             look_up_characters(model, s, characters, first, stop)
         else:
             add_inputs(model, s, layer, after - 2 * B * Hp, first, stop)
-        for p in range(first, stop):
-            for r in range(B):
-                g, unit = ((layer * P + p) * B + r) * W, r * Hp + p * VL
-                cell = layer * B * Hp + unit
-                cell_forward(gates, g, c, cell, cell, h, after + unit)
+        for r in range(B):
+            g, unit = ((layer * P + first) * B + r) * W, r * Hp + first * VL
+            cell = layer * B * Hp + unit
+            cell_forward(gates, g, B * W, c, cell, cell, h, after + unit, VL, stop - first)
         meet(team, worker, n_workers)
         will_read(h, after, after + B * Hp, n_workers)
 

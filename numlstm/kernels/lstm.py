@@ -216,9 +216,9 @@ def lstm_forward_chunk(
                 x, x.start + t * x.step, D, h, h_prev, H, weights, w, init, i, i_row,
                 gates, g, low, stop,
             )  # fmt: skip
-            for r in range(low, stop):
-                at = r * Hp + p * VL
-                cell_forward(flat, g + r * W, c_flat, c_prev + at, c_next + at, h_flat, h_next + at)
+            at = low * Hp + p * VL
+            cell_forward(flat, g + low * W, W, c_flat, c_prev + at, c_next + at,
+                         h_flat, h_next + at, Hp, stop - low)  # fmt: skip
         end = (0 if t == 0 else n) if reverse else active[t + 1]
         save_rows(h_flat, h_next, last.h, max(end, low), stop)
         save_rows(c_flat, c_next, last.c, max(end, low), stop)

@@ -123,11 +123,9 @@ def lstm_forward_row_chunk(
                     flat, g, S * W, h_flat, h_prev, H, weights, 2 * p * size + D * wide, size,
                     flat, g, S * W, n,
                 )  # fmt: skip
-                for k in range(n):
-                    at = (p + k) * VL
-                    cell_forward(
-                        flat, g + k * S * W, c_flat, c_prev + at, c_next + at, h_flat, h_next + at
-                    )
+                at = p * VL
+                cell_forward(flat, g, S * W, c_flat, c_prev + at, c_next + at,
+                             h_flat, h_next + at, VL, n)  # fmt: skip
             at = outputs.start + t * outputs.step + u
             meet(team, worker, n_workers)
             will_read(h_flat, h_next, h_next + Hp, n_workers)

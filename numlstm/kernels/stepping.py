@@ -34,10 +34,8 @@ def step_layer(parameters, place, H, x, at, row, h, prev, after, c, c_at, gates)
             rows, at, D, steps, prev, H, parameters, w0 + p * (D + H) * W, parameters, b0 + p * W,
             ZERO, gates, ZERO, ZERO, B,
         )  # fmt: skip
-        for r in range(B):
-            unit = r * Hp + p * VL
-            cell = c_at + unit
-            cell_forward(room, r * W, cells, cell, cell, hidden, after + unit)
+        cell = c_at + p * VL
+        cell_forward(room, ZERO, W, cells, cell, cell, hidden, after + p * VL, Hp, B)
 
 
 @helper
@@ -52,9 +50,8 @@ def step_row(parameters, place, H, x, at, h, prev, after, c, c_at, gates):
         row_times_gates(parameters, b0 + p * W, W, x, at, D, parameters, w, size, room, ZERO, W, n)
         w += D * W // 2
         row_times_gates(room, ZERO, W, hidden, prev, H, parameters, w, size, room, ZERO, W, n)
-        for j in range(n):
-            unit = (p + j) * VL
-            cell_forward(room, j * W, cells, c_at + unit, c_at + unit, hidden, after + unit)
+        cell = c_at + p * VL
+        cell_forward(room, ZERO, W, cells, cell, cell, hidden, after + p * VL, VL, n)
 
 
 @helper
