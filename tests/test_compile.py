@@ -26,7 +26,7 @@ KERNELS = (
     layout.pack_panels,
     layout.unpack_panels_chunk,
     layout.transpose_panels_chunk,
-    stepping.step_layers,
+    stepping.run_steps,
 )
 
 

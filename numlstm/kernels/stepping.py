@@ -1,4 +1,4 @@
-"""One time step of all layers in one call: for streams, and for writing text.
+"""A few rows through all layers in one call: for streams, step by step, and for short sequences.
 
 Everything runs on one thread: a step of a small model is microseconds, and a call from Python or a
 meeting of threads costs as much.
@@ -11,7 +11,8 @@ from numlstm.kernels._owners import borrow, flattened
 from numlstm.kernels.cell import cell_forward
 from numlstm.kernels.lstm import preactivations
 from numlstm.kernels.products import ZERO, Rows, row_times_gates
-from numlstm.kernels.simd import lanes, never_inline
+from numlstm.kernels.simd import flush_denormals, lanes, never_inline, restore_denormals
+from numlstm.kernels.vectors import copy_vectors
 
 
 @helper
@@ -66,9 +67,29 @@ def is_finite(values):
     return True
 
 
+@helper
+def load_states(states, target, stride, width):
+    """Copy (n_layers, B, H) to rows of flat `target`, `width` apart, and layers `stride` apart."""
+    n_layers, B, H = states.shape
+    source = flattened(states)
+    for layer in range(n_layers):
+        for r in range(B):
+            copy_vectors(source, (layer * B + r) * H, target, layer * stride + r * width, H)
+
+
+@helper
+def save_states(source, s, stride, width, states):
+    """Copy what `load_states` has loaded back to (n_layers, B, H), from position s on."""
+    n_layers, B, H = states.shape
+    target = flattened(states)
+    for layer in range(n_layers):
+        for r in range(B):
+            copy_vectors(source, s + layer * stride + r * width, target, (layer * B + r) * H, H)
+
+
 @kernel
-def step_layers(parameters, layers, x, state_h, state_c, h, c, gates, new_h, new_c):
-    """Advance all layers by one step; return False, and write nothing, for input not finite.
+def run_steps(parameters, layers, x, state_h, state_c, h, c, gates, outputs, new_h, new_c):
+    """Run all layers over all steps; return False, and write no result, for input not finite.
 
     Parameters
     ----------
@@ -76,40 +97,43 @@ def step_layers(parameters, layers, x, state_h, state_c, h, c, gates, new_h, new
         Packed weights of all layers.
     layers : array of int64, (n_layers, 3)
         Where weights and bias of each layer begin, and its number of inputs.
-    x : array, (B, D)
+    x : array, (B, T, D)
     state_h, state_c : array, (n_layers, B, H)
-        State before the step.
+        State before the first step.
     h, c, gates : array, (n_layers, 2, B, Hp), (n_layers, B, Hp), (2, 1, B, W)
         Room to work. The padding of h and c is zero and stays so.
+    outputs : array, (B, T, H)
+        Written: the outputs of the last layer.
     new_h, new_c : array, (n_layers, B, H)
-        Written: the state after the step.
+        Written: the state after the last step.
     """
     never_inline()
-    parameters, layers, x, state_h, state_c, h, c, gates, new_h, new_c = borrow(
-        (parameters, layers, x, state_h, state_c, h, c, gates, new_h, new_c)
+    parameters, layers, x, state_h, state_c, h, c, gates, outputs, new_h, new_c = borrow(
+        (parameters, layers, x, state_h, state_c, h, c, gates, outputs, new_h, new_c)
     )
-    n_layers, B, H = state_h.shape
-    Hp = h.shape[3]
-    x_flat, h_flat = flattened(x), flattened(h)
+    x_flat, h_flat, c_flat, out = flattened(x), flattened(h), flattened(c), flattened(outputs)
     if not is_finite(x_flat):
         return False
     if not (is_finite(flattened(state_h)) and is_finite(flattened(state_c))):
         return False
-    for layer in range(n_layers):
+    denormals = flush_denormals()
+    T, D = x.shape[1], x.shape[2]
+    n_layers, B, H = state_h.shape
+    Hp = h.shape[3]
+    size = B * Hp
+    load_states(state_h, h_flat, 2 * size, Hp)
+    load_states(state_c, c_flat, size, Hp)
+    for t in range(T):
+        data, at, row = x_flat, t * D, T * D
+        for layer in range(n_layers):
+            prev, after = (2 * layer + t % 2) * size, (2 * layer + 1 - t % 2) * size
+            step_layer(
+                parameters, layers[layer], H, data, at, row, h, prev, after, c, layer * size, gates
+            )
+            data, at, row = h_flat, after, Hp
         for r in range(B):
-            for j in range(H):
-                h[layer, 0, r, j] = state_h[layer, r, j]
-                c[layer, r, j] = state_c[layer, r, j]
-        data, at, row = x_flat, 0, x.shape[1]
-        if layer > 0:
-            data, at, row = h_flat, (2 * layer - 1) * B * Hp, Hp
-        prev = 2 * layer * B * Hp
-        step_layer(
-            parameters, layers[layer], H, data, at, row, h, prev, prev + B * Hp, c,
-            layer * B * Hp, gates,
-        )  # fmt: skip
-        for r in range(B):
-            for j in range(H):
-                new_h[layer, r, j] = h[layer, 1, r, j]
-                new_c[layer, r, j] = c[layer, r, j]
+            copy_vectors(h_flat, at + r * Hp, out, (r * T + t) * H, H)
+    save_states(h_flat, T % 2 * size, 2 * size, Hp, new_h)
+    save_states(c_flat, 0, size, Hp, new_c)
+    restore_denormals(denormals)
     return True

@@ -17,17 +17,15 @@ from numlstm.data.validation import (
     check_size,
 )
 from numlstm.kernels.layout import gather_sequences, scatter_sequences
-from numlstm.kernels.stepping import step_layers
+from numlstm.nn.at_once import AtOnce
 from numlstm.nn.masks import MaskSeed
-from numlstm.nn.memory import Workspace, aligned_empty, aligned_zeros, weight_vectors
+from numlstm.nn.memory import Workspace, aligned_empty, weight_vectors
 from numlstm.nn.rows import Batch, batch_first, sort_by_length, time_major
 from numlstm.nn.stack import LSTMStack
 from numlstm.nn.state import load_state, read_state
 from numlstm.nn.stored import StoredWeights
 from numlstm.nn.variant import check_variant, initial_variant_weights
 from numlstm.nn.weights import LSTMGradients, LSTMState, LSTMTrace
-
-MAX_STEP_ROWS = 8  # beyond that, threads and the general route are faster
 
 
 class LSTM(StoredWeights):
@@ -128,7 +126,8 @@ class LSTM(StoredWeights):
         """Use a flat vector of packed parameters, shared with whoever holds it."""
         self._parameters = parameters
         self._panels = self._stack.layout.views(parameters)
-        self._places = self._stack.layout.places() if self.variant is None else None
+        plain = self.variant is None and not self.bidirectional
+        self._at_once = AtOnce(self._stack, parameters) if plain else None
         self._workspace = Workspace(self.dtype)
         self._local = threading.local()
         self._kept = None
@@ -172,6 +171,10 @@ class LSTM(StoredWeights):
         TypeError, ValueError
             For arguments of a wrong shape or type, NaN or infinity.
         """
+        if lengths is None and self._at_once is not None:
+            found = self._at_once(X, state)
+            if found is not None:
+                return found
         if not hasattr(self._local, "workspace"):
             self._local.workspace = Workspace(self.dtype)
         return self._run(X, lengths, state, self._local.workspace)[:2]
@@ -322,46 +325,14 @@ class LSTM(StoredWeights):
             raise ValueError(
                 "step is not defined for a bidirectional LSTM: it needs whole sequences"
             )
-        fast = self._step_at_once(x, state)
-        if fast is not None:
-            return fast
+        if type(x) is np.ndarray and x.ndim == 2 and self._at_once is not None:
+            found = self._at_once(x[:, None], state)
+            if found is not None:
+                return found[0][:, 0], found[1]
         x = as_floats("x", x, self.dtype, 2)
         check_shape("x", x, (max(len(x), 1), self.input_size))
-        outputs, state = self(x[:, None, :], state=state)
+        outputs, state = self(x[:, None], state=state)
         return outputs[:, 0], state
-
-    def _step_at_once(self, x, state):
-        """Return the step by one compiled call, or None where the arguments need a closer look."""
-        if not isinstance(x, np.ndarray) or x.ndim != 2 or not 0 < len(x) <= MAX_STEP_ROWS:
-            return None
-        if self.variant is not None:
-            return None
-        shape = (self.n_layers, len(x), self.hidden_size)
-        state = self.zero_state(len(x)) if state is None else state
-        if not isinstance(state, LSTMState):
-            return None
-        for array, expected in ((x, (len(x), self.input_size)), (state.h, shape), (state.c, shape)):
-            if (
-                type(array) is not np.ndarray
-                or array.dtype != self.dtype
-                or array.shape != expected
-                or not array.flags.carray  # else Numba would compile anew
-            ):
-                return None
-        room = self._step_room(len(x))
-        new = LSTMState(np.empty(shape, self.dtype), np.empty(shape, self.dtype))
-        if not step_layers(self._parameters, self._places, x, *state, *room, *new):
-            return None
-        return new.h[-1].copy(), new
-
-    def _step_room(self, n_rows):
-        """Return this thread's arrays for `step_layers`."""
-        room = getattr(self._local, "room", None)
-        if room is None or room[0].shape[2] != n_rows:
-            n, Hp, W = self.n_layers, self._stack.Hp, 4 * self._stack.lanes
-            shapes = ((n, 2, n_rows, Hp), (n, n_rows, Hp), (2, 1, n_rows, W))
-            room = self._local.room = [aligned_zeros(shape, self.dtype) for shape in shapes]
-        return room
 
     def trace(self, X, *, lengths=None, state=None):
         """Return every gate and state of every step.

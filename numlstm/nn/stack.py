@@ -63,7 +63,7 @@ class LSTMStack:
         shares = max(1, self.hidden_size * 4 * self.Hp // WEIGHTS_PER_WORKER)
         return min(shares, self.Hq // (2 * self.lanes))
 
-    def _products(self, panels):
+    def products(self, panels):
         """Return multiply-adds per row and step; a cell update costs as much as 64 a column."""
         return (panels.n_inputs + panels.n_units + 64) * 4 * self.Hp
 
@@ -126,7 +126,7 @@ class LSTMStack:
 
     def _launch(self, chunk, row_chunk, arguments, T, B, panels):
         """Run a pass whose workers share rows, or the units of a single row."""
-        work = T * B * self._products(panels)
+        work = T * B * self.products(panels)
         if B > 1:
             launch(chunk, *arguments, work=work, at_most=B)
         else:
@@ -180,7 +180,7 @@ class LSTMStack:
     def _backward_layer(self, panels, kept, k, d_out, carry, grads, workspace, dX):
         active, tape, reverse = kept.batch.active, kept.tapes[k], k % self.n_directions
         T, B = kept.batch.shape
-        work, n_inputs = T * B * self._products(panels), panels.n_inputs
+        work, n_inputs = T * B * self.products(panels), panels.n_inputs
         columns = n_inputs if dX.data.size and n_inputs > FEW_INPUTS else 0
         transposed = Transposed(
             transpose(workspace, "Wh_T", panels.weights, n_inputs, panels.n_units),
