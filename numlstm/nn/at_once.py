@@ -41,7 +41,8 @@ class AtOnce:
         stack, dtype, (N, T, D) = self._stack, self._stack.dtype, X.shape
         if not 0 < N <= MAX_ROWS or not T or D != stack.input_size:
             return None
-        if N * T * self._work >= _threads.WORK_PER_THREAD:
+        # The weights of a single row are used once and arrive slowly.
+        if (2 if N == 1 else 1) * N * T * self._work >= _threads.WORK_PER_THREAD:
             return None
         shape = (stack.n_layers, N, stack.hidden_size)
         if state is None:
