@@ -92,6 +92,26 @@ def test_steps_are_the_whole(N, n_layers, dtype):
         same_bits(h, whole[:, t].copy())
         same_bits(state.h[-1], h)
     same_states(state, final)
+    kept, final = p.lstm.forward(p.X, state=p.state)  # few rows have a shorter way, but not here
+    same_bits(kept, whole)
+    same_states(state, final)
+
+
+@dtypes
+@layers
+def test_few_rows_are_run_at_once(n_layers, dtype):
+    p = make_problem(8, 3, 2, 17, n_layers=n_layers, dtype=dtype)
+    outputs, state = p.lstm._at_once(p.X, p.state)
+    expected, final = p.lstm.forward(p.X, state=p.state)
+    same_bits(outputs, expected)
+    same_states(state, final)
+    with_gaps = np.zeros((8, 3, 4), dtype)[:, :, ::2]
+    half, narrow = p.X.astype("float16"), p.X[:, :, :1].copy()
+    for other in (with_gaps, half, narrow, p.X[:0], p.X[:, 0], p.X.tolist()):
+        assert p.lstm._at_once(other, None) is None
+    assert p.lstm._at_once(np.zeros((9, 3, 2), dtype), None) is None
+    assert p.lstm._at_once(np.zeros((8, 10**5, 2), dtype), None) is None
+    assert p.lstm._at_once(np.full((8, 3, 2), np.nan, dtype), None) is None
 
 
 @dtypes

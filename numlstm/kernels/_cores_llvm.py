@@ -1,8 +1,8 @@
 """Which core a thread runs on, written for LLVM; Linux alone says so, and nowhere else is it done.
 
 A thread that wakes is put where the system thinks fit, which can be the core of the thread that
-woke it while another is idle: virtual machines pack threads for a second or more, and two threads
-are as slow as one. So a worker that finds itself there leaves at once. It is not bound to its new
+woke it while another is idle: a virtual machine was seen to pack threads so for more than a second,
+in which two are as slow as one. So a worker that finds itself there leaves at once. It is not bound to its new
 core: nothing is left behind for the system, or for processes that are started later.
 """
 
