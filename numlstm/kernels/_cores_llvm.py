@@ -2,8 +2,8 @@
 
 A thread that wakes is put where the system thinks fit, which can be the core of the thread that
 woke it while another is idle: a virtual machine was seen to pack threads so for more than a second,
-in which two are as slow as one. So a worker that finds itself there leaves at once. It is not bound to its new
-core: nothing is left behind for the system, or for processes that are started later.
+in which two are as slow as one. So a worker that finds itself there leaves at once. It is not bound
+to its new core: nothing is left behind for the system, or for processes that are started later.
 """
 
 import sys
