@@ -37,10 +37,13 @@ class Transposed(NamedTuple):
         The transposed recurrent weights, H columns.
     Wx : array, (Q', P * W, 2 * VL)
         The transposed input weights, D columns; Q' is 0 where dX is not wanted, or D small.
+    zeros : array, (4 * VL,)
+        Where sums begin.
     """
 
     Wh: np.ndarray
     Wx: np.ndarray
+    zeros: np.ndarray
 
 
 @helper
@@ -113,11 +116,11 @@ def lstm_backward_chunk(
     P, _, B, W = gates.shape
     T, Hp, VL = active.shape[0] - 1, c.shape[2], lanes(gates)
     dh, dc = carry.h, carry.c
-    Q, _, wide = transposed.Wh.shape
+    Q = transposed.Wh.shape[0]
     Hq = dh.shape[1]
     low, high = first_row(active, worker, n_workers), first_row(active, worker + 1, n_workers)
     dh_flat, dc_flat, c_flat, flat = flattened(dh), flattened(dc), flattened(c), flattened(gates)
-    zeros, Wh = np.zeros(2 * wide, dh.dtype), flattened(transposed.Wh)
+    zeros, Wh = transposed.zeros, flattened(transposed.Wh)
     for s in range(T):
         t = s if reverse else T - 1 - s
         size, stop = B * Hp, min(active[t], high)

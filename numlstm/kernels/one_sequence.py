@@ -8,8 +8,6 @@ keep the order of `numlstm.kernels.lstm`, and the results their bits.
 Arrays are those of `lstm`, with B = 1. In inference the gates are a ring of S < T steps.
 """
 
-import numpy as np
-
 from numlstm.kernels._jit import helper, kernel
 from numlstm.kernels._owners import borrow, flattened
 from numlstm.kernels.bptt import input_gradients
@@ -161,7 +159,7 @@ def lstm_backward_row_chunk(
     gates, c = tape.gates, tape.c
     P, T, _, W = gates.shape
     Hp, VL, wide = c.shape[2], lanes(gates), W // 2
-    dh, dc, zeros = carry.h, carry.c, np.zeros(W, gates.dtype)
+    dh, dc, zeros = carry.h, carry.c, transposed.zeros
     begin, end = own_share(transposed.Wh.shape[0], worker, n_workers)
     u, dh_flat, flat = 2 * begin * VL, flattened(dh), flattened(gates)
     Wh, c_flat, dc_flat = flattened(transposed.Wh), flattened(c), flattened(dc)

@@ -5,10 +5,8 @@ panel of the result belongs to one worker, which sums it in the order (t, row): 
 workers gives the same bits.
 """
 
-import numpy as np
-
 from numlstm.kernels._jit import helper, kernel
-from numlstm.kernels._owners import borrow, flattened
+from numlstm.kernels._owners import borrow
 from numlstm.kernels.products import ZERO, next_run, tile_1, tile_2, tile_4, tile_full
 from numlstm.kernels.simd import (
     TILE_ROWS,
@@ -74,7 +72,6 @@ def outer_product(packed, count, B, b, b_k, n, C, c):
         tile_1(C, c, wide, packed, at, 1, K, 0, B, b, b_k, n, 1, C, c, wide)
 
 
-@helper
 def packed_size(count):
     """Return the elements that `pack_columns` needs for `count` columns."""
     return -(-count // TILE_ROWS) * TILE_ROWS * RUN
@@ -134,7 +131,7 @@ def join_pieces(d, panel, places, counts, pieces, columns):
 
 @kernel
 def weight_gradients_chunk(
-    x, D, h, H, active, d, side, apart, weights, sums, room, worker, n_workers
+    x, D, h, H, active, d, side, apart, weights, sums, columns, packed, pieces, worker, n_workers
 ):
     """Add [x, h].T @ d and the sums of d over all active rows: this worker's share of the panels.
 
@@ -155,25 +152,26 @@ def weight_gradients_chunk(
         Panels, added to.
     sums : array, (Q * 2 * VL,) or (0,)
         Added to.
-    room : array, (>= n_workers, RUN, 2 * VL)
-        To work in.
+    columns, packed : array, (>= n_workers, RUN * 2 * VL), (>= n_workers, packed_size(D + H))
+    pieces : array of int64, (>= n_workers, 2, RUN)
+        To work in: an allocation in a kernel takes most of a second to compile.
     worker, n_workers : int
     """
     never_inline()
-    x, h, active, d, weights, sums, room = borrow((x, h, active, d, weights, sums, room))
+    x, h, active, d, weights, sums, columns, packed, pieces = borrow(
+        (x, h, active, d, weights, sums, columns[worker], packed[worker], pieces[worker])
+    )
     denormals = flush_denormals()
-    K, wide = D + H, room.shape[2]
-    columns, packed = flattened(room[worker]), np.empty(packed_size(K), weights.dtype)
-    places, counts = np.empty(RUN, np.int64), np.empty(RUN, np.int64)
+    K, wide, places, counts = D + H, 2 * lanes(weights), pieces[0], pieces[1]
     T, t, row = active.shape[0] - 1, ZERO, ZERO
     while t < T and active[t] > 0:
-        pieces, n, t, row = pack_run(x, h, active, d, D, H, t, row, packed, places, counts)
+        n_pieces, n, t, row = pack_run(x, h, active, d, D, H, t, row, packed, places, counts)
         for q in range(worker, weights.size // (K * wide), n_workers):
             panel = q // side * apart + q % side * wide
             right, b, b_k = d.data, panel + places[0], d.row
-            if pieces > 1:
+            if n_pieces > 1:
                 right, b, b_k = columns, ZERO, wide
-                join_pieces(d, panel, places, counts, pieces, columns)
+                join_pieces(d, panel, places, counts, n_pieces, columns)
             outer_product(packed, K, right, b, b_k, n, weights, q * K * wide)
             if sums.size:
                 add_row_sums(right, b, b_k, n, sums, q * wide)

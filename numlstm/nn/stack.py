@@ -14,6 +14,7 @@ from numlstm.kernels.one_sequence import lstm_backward_row_chunk, lstm_forward_r
 from numlstm.kernels.products import Rows
 from numlstm.kernels.team import new_team
 from numlstm.nn.between import drop
+from numlstm.nn.memory import aligned_zeros
 from numlstm.nn.rows import Batch, time_major
 from numlstm.nn.weight_gradients import add_weight_gradients
 from numlstm.nn.weights import PanelLayout, round_up, transpose, unpack_gates, vector_lanes
@@ -47,6 +48,7 @@ class LSTMStack:
         inputs = [input_size] + [self.width] * (n_layers - 1)
         sizes = [(n, hidden_size) for n in inputs for _ in range(self.n_directions)]
         self.layout = PanelLayout(sizes, dtype)
+        self._zeros = aligned_zeros((4 * VL,), dtype)
         self._nothing = Rows(np.empty(0, self.dtype), 0, 0, 0)
         self._no_lookup = Lookup(np.empty(0, np.int32), np.empty((0, 4 * self.Hp), self.dtype))
 
@@ -185,6 +187,7 @@ class LSTMStack:
         transposed = Transposed(
             transpose(workspace, "Wh_T", panels.weights, n_inputs, panels.n_units),
             transpose(workspace, "Wx_T", panels.weights, 0, columns),
+            self._zeros,
         )
         arguments = panels, transposed, d_out, active, reverse, tape, carry, dX
         self._launch(lstm_backward_chunk, lstm_backward_row_chunk, arguments, T, B, panels)

@@ -1,7 +1,9 @@
 """Gradients of packed weights, of any layer: the one place that calls their kernel."""
 
+import numpy as np
+
 from numlstm.kernels._threads import launch, n_workers
-from numlstm.kernels.weight_gradients import RUN, weight_gradients_chunk
+from numlstm.kernels.weight_gradients import RUN, packed_size, weight_gradients_chunk
 
 
 def add_weight_gradients(workspace, left, active, d, weights, sums, *, work, side=None, apart=0):
@@ -30,5 +32,7 @@ def add_weight_gradients(workspace, left, active, d, weights, sums, *, work, sid
     side = weights.size // ((D + H) * wide) if side is None else side
     launch(
         weight_gradients_chunk, x, D, h, H, active, d, side, apart, weights.reshape(-1),
-        sums.reshape(-1), workspace.take("columns", n, RUN, wide), work=work, at_most=n,
+        sums.reshape(-1), workspace.take("columns", n, RUN * wide),
+        workspace.take("packed", n, packed_size(D + H)), np.empty((n, 2, RUN), np.int64),
+        work=work, at_most=n,
     )  # fmt: skip
