@@ -218,6 +218,8 @@ def test_without_a_writable_folder_kernels_run_and_a_warning_says_so(tmp_path):
 
 
 def child_hits():
+    few = make_problem(3, 2, 1, 2, dtype="float32")
+    few.lstm(few.X)
     _threads.WORK_PER_THREAD = 1
     for limit in (1, 2):
         with _threads.thread_limit(limit):
