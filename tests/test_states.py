@@ -91,6 +91,7 @@ def test_steps_are_the_whole(N, n_layers, dtype):
         state = after
         same_bits(h, whole[:, t].copy())
         same_bits(state.h[-1], h)
+        h.fill(9)  # it is the caller's, and no part of the state
     same_states(state, final)
     kept, final = p.lstm.forward(p.X, state=p.state)  # few rows have a shorter way, but not here
     same_bits(kept, whole)
@@ -112,6 +113,16 @@ def test_few_rows_are_run_at_once(n_layers, dtype):
     assert p.lstm._at_once(np.zeros((9, 3, 2), dtype), None) is None
     assert p.lstm._at_once(np.zeros((8, 10**5, 2), dtype), None) is None
     assert p.lstm._at_once(np.full((8, 3, 2), np.nan, dtype), None) is None
+
+
+@dtypes
+def test_each_step_may_be_of_another_number_of_rows(dtype):
+    p = make_problem(9, 1, 2, 17, n_layers=2, dtype=dtype)
+    whole, final = p.lstm(p.X, state=p.state)
+    for rows in ([0, 1, 2, 3, 4], [5, 6], [7], [6, 7, 8], list(range(9))):
+        h, state = p.lstm.step(p.X[rows, 0], rows_of(p.state, rows))
+        same_bits(h, whole[rows, 0])
+        same_states(state, rows_of(final, rows))
 
 
 @dtypes
