@@ -71,7 +71,7 @@ def forecast_series(name, *, seed=0):
     }  # fmt: skip
 
 
-def learn_text(n_characters=300_000, *, max_iter=12, seed=0):
+def learn_text(n_characters=300_000, *, max_iter=10, seed=0):
     """Train a small character model on Python's documentation, and measure it on the end held out.
 
     Parameters
