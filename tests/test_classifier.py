@@ -61,6 +61,17 @@ def test_learns_three_classes(X, labels):
     assert model.score(X[TEST], y[TEST]) > 0.75
 
 
+def test_another_fit_may_have_other_classes(X):
+    y = np.arange(260)
+    model = quick().fit(X, y % 3)
+    for labels in (updown(y % 2), y % 5):
+        expected = quick().fit(X, labels)
+        np.testing.assert_array_equal(model.fit(X, labels).classes_, expected.classes_)
+        np.testing.assert_array_equal(model.predict_proba(X), expected.predict_proba(X))
+    with pytest.raises(ValueError, match="warm_start needs the geometry of the previous fit"):
+        model.set_params(warm_start=True).fit(X, y % 3)
+
+
 @pytest.mark.parametrize("labels", [(False, True), (0, 1)])
 def test_labels_keep_their_kind(X, labels):
     y = np.array(labels)[(X[:, -1, 0] > 0).astype(int)]

@@ -146,7 +146,7 @@ def test_names_of_exogenous_columns():
     with pytest.raises(ValueError, match="Feature names must be in the same order"):
         model.predict(X=table[["day", "price"]][:3])
     for args in ((y, X), (y,)):
-        assert not hasattr(model.fit(*args), "feature_names_in_")
+        assert not hasattr(model.fit(y, table).fit(*args), "feature_names_in_")
 
 
 def test_exogenous_rows_of_other_days():

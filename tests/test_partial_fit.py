@@ -77,6 +77,13 @@ def test_another_solver_starts_with_fresh_moments(X, y):
     assert model._optimizer.v is None and model._optimizer.t == 2
 
 
+def test_another_clip_norm_holds_from_the_next_call_on(X, y):
+    model = make(solver="sgd", clip_norm=None).partial_fit(X, y)
+    moments = model._optimizer.m.copy()
+    model.set_params(clip_norm=1e-9).partial_fit(X, y)  # in two steps without a force of their own
+    np.testing.assert_allclose(model._optimizer.m, loop.MOMENTUM**2 * moments, atol=1e-10)
+
+
 @pytest.mark.parametrize("solver", ["adam", "sgd"])
 @pytest.mark.parametrize("moment", ["gradient", "weights"])
 def test_a_call_that_diverges_spoils_no_later_one(X, y, monkeypatch, solver, moment):
@@ -91,6 +98,7 @@ def test_a_call_that_diverges_spoils_no_later_one(X, y, monkeypatch, solver, mom
             patch.setattr(model, "learning_rate_init", 1e300)
         model.partial_fit(X, y)
     assert np.array_equal(flat(model), weights)
+    assert (model.n_iter_, model.t_) == (1, 2)
     for _ in range(9):
         model.partial_fit(X, y)
     assert len(model.loss_curve_) == 10 and model.loss_ < model.loss_curve_[0]
@@ -197,6 +205,14 @@ def test_a_validation_set_is_scored_and_decides_nothing_alone(X, y, solver):
     assert model.best_validation_score_ == max(model.validation_scores_)
     assert model.best_loss_ == plain.best_loss_
     assert plain.validation_scores_ is None
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_a_validation_score_that_falls_does_not_end_a_fit(X, y, solver):
+    options = {"solver": solver, "max_iter": 8, "n_iter_no_change": 1, "learning_rate_init": 0.01}
+    model = make(**options).fit(X[:40], y[:40], X_val=X[40:], y_val=-y[40:])
+    assert np.argmax(model.validation_scores_) < 8 - 3  # the patience would have ended before
+    assert model.n_iter_ == 8
 
 
 @pytest.mark.parametrize("kind", [LSTMRegressor, LSTMClassifier])

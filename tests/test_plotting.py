@@ -8,6 +8,7 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.dates import ConciseDateFormatter
 from matplotlib.figure import Figure
 from sklearn.exceptions import NotFittedError
 
@@ -78,6 +79,7 @@ def test_the_loss_curve_of_a_regressor(regressor, tmp_path):
     np.testing.assert_array_equal(display.line_.get_xdata(), [1, 2, 3])
     np.testing.assert_array_equal(display.line_.get_ydata(), regressor.loss_curve_)
     _, right = display.figure_.axes
+    np.testing.assert_array_equal(right.get_lines()[0].get_xdata(), [1, 2, 3])
     np.testing.assert_array_equal(right.get_lines()[0].get_ydata(), regressor.validation_scores_)
     assert legend(display.ax_) == ["training loss", "validation score"]
     assert (display.ax_.get_xlabel(), display.ax_.get_ylabel()) == ("epoch", "loss")
@@ -126,9 +128,12 @@ def test_the_forecast_of_an_array(forecaster, tmp_path):
     drawn = lines(display.ax_)
     assert legend(display.ax_) == ["history", "truth", "naive", "mean", "LSTM"]
     np.testing.assert_array_equal(drawn["history"].get_ydata(), y)
-    np.testing.assert_array_equal(drawn["LSTM"].get_ydata(), model.predict())
-    for name in ("LSTM", "truth", "naive", "mean"):
+    for name, values in {"LSTM": model.predict(), "truth": truth, **baselines}.items():
         np.testing.assert_array_equal(drawn[name].get_xdata(), np.arange(40, 45))
+        np.testing.assert_array_equal(drawn[name].get_ydata(), values)
+    assert len({drawn[name].get_color() for name in ("history", "truth", "naive", "LSTM")}) == 4
+    now = next(line for line in display.ax_.get_lines() if line.get_label().startswith("_"))
+    assert list(now.get_xdata()) == [39, 39]  # the last value known
     assert drawn["naive"].get_linestyle() != drawn["mean"].get_linestyle()
     saved(display, tmp_path / "forecast.png")
 
@@ -161,6 +166,8 @@ def test_the_forecast_of_a_pandas_series(name, rng, tmp_path):
     ax, drawn = display.ax_, lines(display.ax_)
     assert ax.get_ylabel() == "sales"
     assert ax.get_xlabel() == (y.index.name or "")
+    dated = isinstance(ax.xaxis.get_major_formatter(), ConciseDateFormatter)
+    assert dated == (name in ("dates", "hours with a time zone", "months"))
     np.testing.assert_array_equal(drawn["history"].get_ydata(), y.iloc[-12:])
     past, future = (drawn[key].get_xdata(orig=False) for key in ("history", "LSTM"))
     steps = np.diff(np.concatenate([past, future]))
@@ -193,11 +200,16 @@ def test_the_gates_of_a_regressor(regressor, X, tmp_path):
     display = GateDisplay.from_estimator(regressor, X, sample=2)
     assert display.axes_.shape == (3, 2)
     trace = regressor.trace(X)
-    for ax, name in zip(display.axes_.T.flat, "ifogch", strict=True):
-        assert ax.get_title().endswith(f" {name}")
+    titles = ["input gate", "forget gate", "output gate", "candidate", "cell state", "hidden state"]
+    for ax, name, title in zip(display.axes_.T.flat, "ifogch", titles, strict=True):
+        assert ax.get_title() == f"{title} {name}"
         image = ax.images[0]
+        assert image.origin == "upper" and image.colorbar is not None
+        assert image.get_cmap().name == ("viridis" if name in "ifo" else "RdBu_r")
         np.testing.assert_array_equal(image.get_array(), getattr(trace, name)[0, 2].T)
         assert image.get_clim() == ((0, 1) if name in "ifo" else (-1, 1))
+    assert [ax.get_xlabel() for ax in display.axes_[:, 0]] == ["", "", "time step"]
+    assert [ax.get_ylabel() for ax in display.axes_[0]] == ["unit", ""]
     saved(display, tmp_path / "gates.png")
 
 
@@ -253,6 +265,8 @@ def test_the_gates_of_a_text(embedding_size, tmp_path):
     display = GateDisplay.from_estimator(model, "a $\n", layer=1)
     labels = [label.get_text() for label in display.axes_[-1, 0].get_xticklabels()]
     assert labels == ["a", "\u2423", r"\$", "\u21b5"]
+    longer = GateDisplay.from_estimator(model, "a" * (GateDisplay.MAX_LABELS + 1))
+    assert "a" not in {label.get_text() for label in longer.axes_[-1, 0].get_xticklabels()}
     assert display.axes_[0, 0].images[0].get_array().shape == (3, 4)
     saved(display, tmp_path / "gates.png")
     weights = model._network.get_weights()
@@ -282,6 +296,10 @@ def test_the_attribution_of_a_regressor(regressor, X, tmp_path):
     np.testing.assert_allclose(display.attribution_, expected, rtol=1e-6)
     above, below = display.axes_
     assert [bar.get_height() for bar in below.patches] == pytest.approx(expected)
+    middles = [bar.get_x() + bar.get_width() / 2 for bar in below.patches]
+    assert middles == pytest.approx(range(6))
+    assert legend(above) == ["feature 0", "feature 1"]
+    assert (above.get_ylabel(), below.get_xlabel()) == ("input, in deviations", "time step")
     np.testing.assert_allclose(above.lines[1].get_ydata(), X[3, :, 1] / spread[1])
     saved(display, tmp_path / "attribution.png")
 
@@ -291,6 +309,8 @@ def test_the_attribution_of_a_class_of_ragged_sequences(rng, tmp_path):
     model = LSTMClassifier(**QUICK).fit(X, ["a", "b", "c"] * 4)
     display = AttributionDisplay.from_estimator(model, X, sample=1, output=2)
     assert len(display.axes_[1].patches) == 1
+    expected = np.abs(model.input_gradients(X, output=2)[1][:, 0]) * model._x_scale
+    np.testing.assert_allclose(display.attribution_, expected, rtol=1e-6)
     assert display.axes_[0].lines[0].get_marker() == "o"
     saved(display, tmp_path / "attribution.png")
     with pytest.raises(ValueError, match="sample must be from 0 to 11, got 12"):
@@ -302,6 +322,13 @@ def test_the_attribution_of_a_table(rng):
     model = LSTMRegressor(**QUICK).fit(X, X["a"])
     display = AttributionDisplay.from_estimator(model, X, sample=2)
     np.testing.assert_allclose(display.X[:, 0], X.iloc[2])
+
+
+def test_the_attribution_in_the_units_of_the_inputs(rng):
+    gradients, X = rng.normal(size=(2, 5, 2))
+    above, _ = AttributionDisplay(gradients=gradients, X=X).plot(names=["rain", "wind"]).axes_
+    assert legend(above) == ["rain", "wind"] and above.get_ylabel() == "input"
+    np.testing.assert_array_equal(above.lines[1].get_ydata(), X[:, 1])
 
 
 def test_it_shows_which_step_counts(rng):

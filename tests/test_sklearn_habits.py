@@ -84,7 +84,19 @@ def test_names_of_features(kind, rng):
         model.predict(X[X.columns[::-1]])
     with pytest.warns(UserWarning, match="does not have valid feature names"):
         model.predict(X.to_numpy())
+    with pytest.raises(ValueError, match="validation set.*feature names"):
+        model.fit(X, y, X_val=X[X.columns[::-1]], y_val=y)
     assert not hasattr(model.fit(X.to_numpy(), y), "feature_names_in_")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_names_of_features_of_parts(kind, rng):
+    X = pd.DataFrame(rng.normal(size=(30, 3)), columns=["a", "b", "c"])
+    y = targets(kind, X.to_numpy()[:, :, None])
+    model = make(kind, solver="adam").partial_fit(X, y).partial_fit(X, y)
+    assert list(model.feature_names_in_) == ["a", "b", "c"]
+    with pytest.raises(ValueError, match="feature names"):
+        model.partial_fit(X[["c", "b", "a"]], y)
 
 
 # Routing of metadata --------------------------------------------------------------------------

@@ -91,7 +91,18 @@ def test_steps_are_the_whole(N, n_layers, dtype):
         state = after
         same_bits(h, whole[:, t].copy())
         same_bits(state.h[-1], h)
+        h.fill(9)  # it is the caller's, and no part of the state
     same_states(state, final)
+
+
+@dtypes
+def test_each_step_may_be_of_another_number_of_rows(dtype):
+    p = make_problem(9, 1, 2, 17, n_layers=2, dtype=dtype)
+    whole, final = p.lstm(p.X, state=p.state)
+    for rows in ([0, 1, 2, 3, 4], [5, 6], [7], [6, 7, 8], list(range(9))):
+        h, state = p.lstm.step(p.X[rows, 0], rows_of(p.state, rows))
+        same_bits(h, whole[rows, 0])
+        same_states(state, rows_of(final, rows))
 
 
 @dtypes

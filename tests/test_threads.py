@@ -137,6 +137,10 @@ def child_whole_fits():
     for make, data in (
         (lambda n: LSTMRegressor(**usual, bidirectional=True, n_threads=n), (X, X.sum((1, 2)))),
         (
+            lambda n: LSTMRegressor(18, solver="lbfgs", max_iter=2, random_state=0, n_threads=n),
+            (rng.normal(size=(600, 5, 3)), rng.normal(size=600)),  # more than one pass
+        ),
+        (
             lambda n: CharLSTM(**usual, batch_size=6, seq_length=9, n_threads=n),
             ("to be or not " * 20,),
         ),

@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 from test_cli import COMMAND, write_text_and_table
 
+from numlstm.cli import main
+from numlstm.kernels import _jit
+
 USES = """
 import sys
 import numpy as np
@@ -72,3 +75,24 @@ def test_two_warmups_at_once_leave_nothing_to_compile(shared_folder, tmp_path, m
     run = subprocess.run([sys.executable, "-c", USES], env=env, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     assert compiled() == after
+
+
+def test_only_one_warmup_compiles_at_a_time(tmp_path, monkeypatch, capsys):
+    fcntl = pytest.importorskip("fcntl")
+
+    def is_locked():
+        with open(tmp_path / "warmup.lock", "w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
+
+    seen = []
+    monkeypatch.setattr(_jit, "CACHE_FOLDER", tmp_path)
+    monkeypatch.setattr(
+        "numlstm.estimators.warmup.compile_everything", lambda dtype: seen.append(is_locked())
+    )
+    assert main(["warmup", "--dtype", "float32", "--dtype", "float64"]) == 0
+    assert seen == [True, True] and not is_locked()
+    assert str(tmp_path) in capsys.readouterr().out
