@@ -63,7 +63,7 @@ def windows(series, width, stop):
 def plain(X):
     """Return array-likes as arrays; lists, and tables whose columns have names, as they are."""
     table = hasattr(X, "columns") and len(getattr(X, "shape", ())) == 2
-    if isinstance(X, (list, tuple, np.ndarray)) or table:
+    if isinstance(X, np.ndarray) or table:
         return X
     return np.asarray(X) if hasattr(X, "__array__") else X
 
