@@ -5,13 +5,13 @@ to a list of complaints, applied to the pages and to small texts that break it.
 """
 
 import ast
-import importlib.util
 import inspect
 import json
 import re
 from pathlib import Path
 
 import pytest
+from scripts import load_script
 
 import numlstm
 
@@ -27,7 +27,6 @@ TEST_ID = re.compile(r"`(tests/\w+\.py)::(\w+)`")
 PLACE = re.compile(r"`(numlstm/[\w/]+\.py)::(\w+)`")
 CELL = re.compile(r"^```\{code-cell\} ipython3\n((?::[^\n]*\n)*)(.*?)^```$", re.M | re.S)
 CHAPTER_PATH = re.compile(r"\bbook/\w+\.md\b")
-CHECK = importlib.util.spec_from_file_location("check_built", BOOK / "check_built.py")
 FETCHES = re.compile(r"^\s*[!%]\s*(pip|conda|wget|curl)\b|urlopen|requests\.|fetch_\w+\(", re.M)
 
 
@@ -212,9 +211,7 @@ def test_a_fetch_is_noticed(line):
 
 @pytest.fixture(scope="module")
 def check_built():
-    module = importlib.util.module_from_spec(CHECK)
-    CHECK.loader.exec_module(module)
-    return module
+    return load_script("book/check_built.py")
 
 
 def test_a_sound_page_raises_no_complaint(check_built, tmp_path):

@@ -1,16 +1,14 @@
 """What is fitted and forgotten leaves no memory behind, and `benchmarks/soak.py` would say so."""
 
 import gc
-import importlib.util
 import tracemalloc
-from pathlib import Path
 
 import numpy as np
 import pytest
+from scripts import load_script
 
 from numlstm import CharLSTM, LSTMClassifier, LSTMForecaster, LSTMRegressor
 
-SOAK = Path(__file__).parents[1] / "benchmarks" / "soak.py"
 QUICK = {"hidden_size": 100, "max_iter": 1, "random_state": 0}
 WEIGHTS = 160_000  # bytes of such a network, at least
 X = np.random.default_rng(0).normal(size=(8, 4, 2))
@@ -65,10 +63,7 @@ def test_memory_is_flat(name):
 
 @pytest.fixture
 def soak():
-    spec = importlib.util.spec_from_file_location("soak", SOAK)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("benchmarks/soak.py")
 
 
 @pytest.mark.parametrize(("growth", "code"), [([1, 1.049, 0.9], 0), ([1, 1.051, 0.9], 1)])

@@ -1,6 +1,5 @@
 """Workers that meet inside a kernel: all of them, or one that does the work alone."""
 
-import os
 import threading
 
 import numpy as np
@@ -8,7 +7,6 @@ import pytest
 from numba import config
 
 from numlstm.kernels import team as teams
-from numlstm.kernels._cores_llvm import current_core, leave_core
 from numlstm.kernels._jit import kernel
 from numlstm.kernels.team import new_team
 
@@ -27,14 +25,6 @@ def join(team, worker, n_workers):
 def meet(team, worker, n_workers):
     """Meet, as a kernel would."""
     teams.meet(team, worker, n_workers)
-
-
-@kernel
-def leave_own_core():
-    """Leave the core this thread runs on; return which it was, and which it is."""
-    core = current_core()
-    leave_core(core)
-    return core, current_core()
 
 
 def at_once(n, function):
@@ -96,32 +86,3 @@ def test_what_others_wrote_before_a_meeting_is_seen_after_it():
     for _ in range(rounds):
         expected = [(2 * expected[(k + 1) % n] + k) % 2**64 for k in range(n)]
     assert values[-1].tolist() == expected
-
-
-# Cores ---------------------------------------------------------------------------------------
-
-on_linux = pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="only Linux tells cores")
-
-
-@needs_threads
-@on_linux
-def test_a_thread_leaves_a_core_and_may_come_back():
-    allowed = os.sched_getaffinity(0)
-    before, after = zip(*(leave_own_core() for _ in range(20)), strict=True)
-    assert {*before, *after} <= allowed
-    if len(allowed) > 1:
-        assert any(a != b for a, b in zip(before, after, strict=True))
-    assert os.sched_getaffinity(0) == allowed
-
-
-@needs_threads
-@on_linux
-def test_a_thread_that_may_run_nowhere_else_stays():
-    allowed = os.sched_getaffinity(0)
-    core = min(allowed)
-    try:
-        os.sched_setaffinity(0, {core})
-        assert leave_own_core() == (core, core)
-        assert os.sched_getaffinity(0) == {core}
-    finally:
-        os.sched_setaffinity(0, allowed)

@@ -1,23 +1,17 @@
 """The second program of the BasicLSTMCell tutorial, as `examples/sine_wave.py` does it."""
 
-import importlib.util
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
+from scripts import load_script
 
 from numlstm.kernels._threads import thread_limit
-
-PATH = Path(__file__).parents[1] / "examples" / "sine_wave.py"
 
 
 @pytest.fixture
 def example():
-    spec = importlib.util.spec_from_file_location("sine_wave", PATH)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("examples/sine_wave.py")
 
 
 def test_windows(example):

@@ -1,20 +1,13 @@
 """The script of the ablation trains every row of its table, and gates it holds open stay open."""
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pytest
-
-PATH = Path(__file__).parents[1] / "examples" / "which_gate_matters.py"
+from scripts import load_script
 
 
 @pytest.fixture(scope="module")
 def script():
-    spec = importlib.util.spec_from_file_location("which_gate_matters", PATH)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("examples/which_gate_matters.py")
 
 
 def test_the_table_has_every_row(script, capsys, monkeypatch):

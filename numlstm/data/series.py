@@ -6,7 +6,7 @@ import warnings
 
 import numpy as np
 
-from numlstm.data.validation import check_meant, kinds_of
+from numlstm.data.validation import as_array, check_meant, kinds_of
 
 
 class ArrayIndex:
@@ -167,14 +167,6 @@ def check_same_index(y, X):
         )
 
 
-def _as_array(name, values, *dtype, **options):
-    """Return `np.asarray` of all arguments but the name, which its errors then say."""
-    try:
-        return np.asarray(values, *dtype, **options)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} must be an array of numbers: {error}") from error
-
-
 def as_series(name, y):
     """Return a series as float64 (n, n_series), missing values as NaN, and its index.
 
@@ -184,12 +176,12 @@ def as_series(name, y):
         For other than one or two dimensions, an empty series, infinity, an irregular index.
     """
     check_meant(name, y)
-    plain = y if _is_pandas(y) else _as_array(name, y)  # a list has no dtype to look at
+    plain = y if _is_pandas(y) else as_array(name, y)  # a list has no dtype to look at
     check_meant(name, plain)
     if "c" in kinds_of(plain):
         raise ValueError(f"{name} must be real, got complex numbers")
     # One memory layout, whatever came: it decides the order of sums, so the last bits.
-    values = _as_array(name, plain, np.float64, order="C")
+    values = as_array(name, plain, np.float64, order="C")
     if values.ndim not in (1, 2) or not values.size:
         raise ValueError(
             f"{name} must have shape (n,) or (n, n_series), none of them 0, got {values.shape}"

@@ -209,12 +209,17 @@ def as_numbers(name, values):
     if type(values) is np.ndarray and values.dtype.kind in "biuf":
         return values  # nothing to ask: a short call is as long as the questions
     check_meant(name, values)
-    try:
-        array = np.asarray(values)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} must be an array of numbers: {error}") from error
+    array = as_array(name, values)
     _check_numbers(name, array)
     return array
+
+
+def as_array(name, values, *dtype, **options):
+    """Return `np.asarray` of all arguments but the name, which its errors then say."""
+    try:
+        return np.asarray(values, *dtype, **options)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} must be an array of numbers: {error}") from error
 
 
 def as_floats(name, values, dtype, ndim):

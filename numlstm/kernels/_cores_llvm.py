@@ -13,10 +13,11 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-INT32, INT64, BYTES = ir.IntType(32), ir.IntType(64), ir.IntType(8).as_pointer()
+from numlstm.kernels._simd_llvm import INT32, INT64
+
 ON_LINUX = sys.platform == "linux"
-MASK = ir.ArrayType(INT64, 16)  # of cores, as large as the one of the C library
-MASK_BYTES = 128
+MASK = ir.ArrayType(INT64, 16)  # a bit for each core, as many as in that of the C library
+N_CORES = 64 * MASK.count
 
 
 def _current_core(builder):
@@ -26,10 +27,9 @@ def _current_core(builder):
 
 def _affinity(builder, name, mask):
     """Emit a call that gets ("sched_getaffinity") or sets the cores of this thread: 0, or -1."""
-    kind = ir.FunctionType(INT32, [INT32, INT64, BYTES])
+    kind = ir.FunctionType(INT32, [INT32, INT64, MASK.as_pointer()])
     function = cgutils.get_or_insert_function(builder.module, kind, name)
-    arguments = [INT32(0), INT64(MASK_BYTES), builder.bitcast(mask, BYTES)]
-    return builder.call(function, arguments)
+    return builder.call(function, [INT32(0), INT64(N_CORES // 8), mask])
 
 
 @intrinsic
@@ -51,7 +51,7 @@ def leave_core(typingctx, core):
             return context.get_dummy_value()
         allowed, others = (cgutils.alloca_once(builder, MASK) for _ in range(2))
         core = args[0]
-        known = builder.icmp_unsigned("<", core, INT32(8 * MASK_BYTES))  # -1 is not
+        known = builder.icmp_unsigned("<", core, INT32(N_CORES))  # -1 is not
         here = builder.icmp_signed("==", core, _current_core(builder))
         with builder.if_then(builder.and_(known, here), likely=False):
             got = _affinity(builder, "sched_getaffinity", allowed)

@@ -224,10 +224,10 @@ def call_work(typingctx, work, place, worker, n_workers):
 def run_workers(work, place, core, n_workers):
     """Call a work function for every worker: the one parallel shell around all chunk kernels.
 
-    `core` is the caller's, who does the share of the first one.
-
     It sees addresses only. A shell that names its chunk is compiled with a copy of the chunk's body
     five times over: 8 s instead of 2 s for the forward pass.
+
+    `core` is the caller's; the caller is the first worker.
     """
     for worker in prange(n_workers):
         if worker > 0:

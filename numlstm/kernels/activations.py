@@ -1,9 +1,13 @@
 """Vectorizable tanh and sigmoid for float32 and float64, as numerators and denominators.
 
-With n = round(x log2(e)) and f = x log2(e) - n, exp(x) = s (1 + u), s = 2**n, u = 2**f - 1. Then
+With n = round(x log2(e)), f = x log2(e) - n, s = 2**n and p = (2**f - 1) / f: exp(x) = s + (s f) p.
+Then
 
-    sigmoid(x) = E / (1 + E)             E = s + s u
-    tanh(x)    = M / (M + 2)             M = (s - 1) + s u,  taken at 2 x
+    sigmoid(x) = E / (1 + E)             E = s + (s f) p
+    tanh(x)    = M / (M + 2)             M = (s - 1) + (s f) p,  taken at 2 x
+
+s f waits for no polynomial, and is exact: so the chain of dependent operations is shorter than with
+s (f p).
 
 M is exact to rounding near 0, where 1 - exp(-2x) would cancel. Arguments are limited first: to
 +-18 in float32 and +-40 in float64, beyond which both functions have reached their limits to
@@ -44,7 +48,7 @@ def exp2m1_by_f_float64(f):
 
 @helper
 def exp2_parts(x, scale):
-    """Return s and v with 2**(x * scale) = s + v, |v| <= s / 2, for x already limited."""
+    """Return s, s f and p with 2**(x * scale) = s + (s f) p, for x already limited."""
     if is_double(x):
         shifted = fma(x, scale, MAGIC_FLOAT64)
         f = fma(x, scale, fma(shifted, -1.0, MAGIC_FLOAT64))

@@ -7,6 +7,7 @@ import numpy as np
 from numlstm.kernels import _threads
 from numlstm.kernels.stepping import run_steps
 from numlstm.nn.memory import aligned_zeros
+from numlstm.nn.stack import work_of_pass
 from numlstm.nn.weights import LSTMState
 
 MAX_ROWS = 8  # beyond that the general route is faster
@@ -29,7 +30,7 @@ class AtOnce:
     def __init__(self, stack, parameters):
         self._stack, self._parameters = stack, parameters
         self._places = stack.layout.places()
-        self._work = max(stack.products(panels) for panels in stack.layout.views(parameters))
+        self._products = max(stack.products(panels) for panels in stack.layout.views(parameters))
         self._local = threading.local()
 
     def __call__(self, X, state):
@@ -42,8 +43,7 @@ class AtOnce:
         stack, dtype, (N, T, D) = self._stack, self._stack.dtype, X.shape
         if not 0 < N <= MAX_ROWS or not T or D != stack.input_size:
             return None
-        # The weights of a single row are used once and arrive slowly.
-        if (2 if N == 1 else 1) * N * T * self._work >= _threads.WORK_PER_THREAD:
+        if work_of_pass(self._products, T, N) >= _threads.WORK_PER_THREAD:
             return None
         shape = (stack.n_layers, N, stack.hidden_size)
         if state is None:

@@ -24,6 +24,12 @@ WEIGHTS_PER_WORKER = 30_000  # fewer are not worth a meeting of threads at every
 FEW_INPUTS = 8  # up to so many, dX is dot products and not a product of padded panels
 
 
+def work_of_pass(products, T, B):
+    """Return the multiply-adds of a pass, as `launch` counts them; `products` per row and step."""
+    n_rows = B if B > 1 else 2  # the weights of a single row are used once, and arrive slowly
+    return T * n_rows * products
+
+
 class Kept(NamedTuple):
     """What the backward pass needs of a forward pass."""
 
@@ -128,11 +134,11 @@ class LSTMStack:
 
     def _launch(self, chunk, row_chunk, arguments, T, B, panels):
         """Run a pass whose workers share rows, or the units of a single row."""
-        work = T * B * self.products(panels)
+        work = work_of_pass(self.products(panels), T, B)
         if B > 1:
             launch(chunk, *arguments, work=work, at_most=B)
         else:
-            team, work = new_team(self.shares), 2 * work  # weights that are used once arrive slowly
+            team = new_team(self.shares)
             launch(row_chunk, *arguments, team, work=work, at_most=self.shares)
 
     def _lookup(self, batch, layer):
