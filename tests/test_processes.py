@@ -136,6 +136,9 @@ def test_two_threads_fit_and_predict_at_once(layer):
 def child_one_model():
     X, y = data()
     model = LSTMRegressor(30, max_iter=1, random_state=0).fit(X, y)
+    # As long as one compiled call may take, so that those of two threads overlap.
+    few = np.random.default_rng(1).normal(size=(3, 5, 200, 3)).astype("float32")
+    assert model.lstm_._at_once(few[0], None) is not None
 
     def answers(k):
         part = X[k::3].repeat(1 + k, axis=0)  # of another size for every thread
@@ -143,6 +146,7 @@ def child_one_model():
         steps = [step, *state, *model.predict_step(part[:5, 1].astype("float32"))[1]]
         trace, gradients = model.trace(part), model.input_gradients(part)
         arrays = [model.predict(part), model.predict(list(part)), *steps, *trace, gradients]
+        arrays.append(model.lstm_(few[k])[0])
         return b"".join(array.tobytes() for array in arrays)
 
     expected = [answers(k) for k in range(3)]
