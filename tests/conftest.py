@@ -10,6 +10,7 @@ import functools
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -39,6 +40,9 @@ def pytest_configure(config):
         folder = tempfile.TemporaryDirectory(prefix="numlstm-tests-")
         os.environ[SHARED] = folder.name
         config.add_cleanup(folder.cleanup)
+        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+            # A script's background job ignores Ctrl-C, and so would the processes of the tests.
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(trylast=True)
