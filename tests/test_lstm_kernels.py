@@ -184,6 +184,18 @@ def test_more_rows_or_columns_than_one_pass_takes(shape, lengths, dtype):
     check(*shape, lengths=lengths, bidirectional=True, dtype=dtype)
 
 
+@pytest.mark.kernel
+@dtypes
+def test_every_number_of_rows_gives_a_row_the_same_bits(dtype):
+    p = make_problem(42, 2, 3, 9, dtype=dtype, state=False)
+    upstream = np.random.default_rng(0).normal(size=(42, 2, 9)).astype(dtype)
+    whole = p.lstm.forward(p.X)[0].copy()
+    dX = p.lstm.backward(upstream).X
+    for n in range(1, 42):
+        assert p.lstm.forward(p.X[:n])[0].tobytes() == whole[:n].tobytes(), n
+        assert p.lstm.backward(upstream[:n]).X.tobytes() == dX[:n].tobytes(), n
+
+
 @settings(deadline=None, derandomize=True, max_examples=20 if SLOW else 250, database=None)
 @given(
     shape=st.tuples(

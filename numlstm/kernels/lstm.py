@@ -25,7 +25,7 @@ import numpy as np
 from numlstm.kernels._jit import helper, kernel
 from numlstm.kernels._owners import borrow, flattened
 from numlstm.kernels.cell import cell_forward
-from numlstm.kernels.products import ZERO
+from numlstm.kernels.products import CUT_ROWS, SHORT_ROWS, ZERO, rows_left_over, short_tiles
 from numlstm.kernels.simd import (
     TILE_ROWS,
     flush_denormals,
@@ -37,6 +37,7 @@ from numlstm.kernels.simd import (
 from numlstm.kernels.vectors import copy_vectors
 
 pair_full = make_tile_pair(TILE_ROWS, 1)
+pair_short = make_tile_pair(SHORT_ROWS, 1)
 pair_4 = make_tile_pair(4, 1)
 pair_2x2 = make_tile_pair(2, 2)
 pair_1x2 = make_tile_pair(1, 2)
@@ -85,7 +86,7 @@ def first_row(active, worker, n_workers):
     """Return where a worker's rows begin: all have about as many steps to run.
 
     In one piece, since a line of memory that two cores touch is fetched from the other one over and
-    over; an even number, since two single rows cost as much as one.
+    over; an even number where they are few, since two single rows cost as much as one.
     """
     T, B, total = active.shape[0] - 1, active[0], 0
     for t in range(T):
@@ -99,7 +100,7 @@ def first_row(active, worker, n_workers):
             low = row + 1
         else:
             high = row
-    return min(B, low + low % 2)
+    return min(B, low if B >= CUT_ROWS * n_workers else low + low % 2)
 
 
 @helper
@@ -113,11 +114,17 @@ def preactivations(x, at, D, h, prev, H, weights, w, init, i, i_row, gates, g, f
     half = 2 * lanes(gates)
     W, Hp, size = 2 * half, h.shape[2], (D + H) * half
     data, row = x.data, x.row
+    rows = max(ZERO, stop - first)
+    short_stop = first + SHORT_ROWS * short_tiles(rows)
     for k in range(2):
         wk, ik, gk, r = w + k * size, i + k * half, g + k * half, first
         while stop - r >= 4:
             ir, xr, hr, gr = ik + r * i_row, at + r * row, prev + r * Hp, gk + r * W
-            if stop - r >= TILE_ROWS:
+            if r < short_stop:
+                pair_short(init, ir, i_row, data, xr, row, D, h, hr, Hp, H, weights, wk, 0,
+                           gates, gr, W)  # fmt: skip
+                r += SHORT_ROWS
+            elif stop - r >= TILE_ROWS:
                 pair_full(init, ir, i_row, data, xr, row, D, h, hr, Hp, H, weights, wk, 0,
                           gates, gr, W)  # fmt: skip
                 r += TILE_ROWS
@@ -125,7 +132,7 @@ def preactivations(x, at, D, h, prev, H, weights, w, init, i, i_row, gates, g, f
                 pair_4(init, ir, i_row, data, xr, row, D, h, hr, Hp, H, weights, wk, 0,
                        gates, gr, W)  # fmt: skip
                 r += 4
-    left = max(0, stop - first) % TILE_ROWS % 4
+    left = rows_left_over(rows)
     r = stop - left
     ir, xr, hr, gr = i + r * i_row, at + r * row, prev + r * Hp, g + r * W
     if left >= 2:
