@@ -22,7 +22,6 @@ from numba.extending import intrinsic
 
 from numlstm.kernels._cores_llvm import current_core, leave_core
 from numlstm.kernels._jit import kernel, parallel_kernel
-from numlstm.kernels._owners import without_owner
 
 # About 0.15 ms of products. Less gains little on a free machine (64 x 50 x 1 x 32: 0.60 against
 # 0.71 ms a training step) and loses much on a busy one (1.2 ms).
@@ -192,10 +191,6 @@ def work_function(typingctx, args):
         address, *given = cgutils.unpack_tuple(
             inner, inner.load(inner.inttoptr(place, kind.as_pointer()))
         )
-        given = [
-            without_owner(inner, kind, value)
-            for kind, value in zip(sig.args[0].types[1:], given, strict=True)
-        ]
         kinds = [*sig.args[0].types[1:], types.int64, types.int64]
         pointer = inner.inttoptr(
             address, convention.get_function_type(types.none, kinds).as_pointer()

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from numlstm.kernels._flat import flattened
 from numlstm.kernels._jit import helper, kernel
-from numlstm.kernels._owners import borrow, flattened
 from numlstm.kernels.cell import cell_backward
 from numlstm.kernels.lstm import first_row
 from numlstm.kernels.products import (
@@ -108,9 +108,6 @@ def lstm_backward_chunk(
     worker, n_workers : int
     """
     never_inline()
-    panels, transposed, d_outputs, active, tape, carry, dX = borrow(
-        (panels, transposed, d_outputs, active, tape, carry, dX)
-    )
     denormals = flush_denormals()
     gates, c = tape.gates, tape.c
     P, _, B, W = gates.shape

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from numlstm.kernels._flat import flattened
 from numlstm.kernels._jit import helper, kernel
-from numlstm.kernels._owners import borrow, flattened
 from numlstm.kernels.cell import cell_forward
 from numlstm.kernels.products import (
     ONE,
@@ -69,12 +69,21 @@ class Scratch(NamedTuple):
     c : array, (n_layers, B, Hp)
     gates : array, (n_layers, P, B, W)
     logits : array, (B, Q * 2 * VL)
+    zeros : array, (W,)
+        Where sums begin.
+    characters : array of int32, (n_workers, B)
+        What each worker reads.
+    heap : array of int64, (V,)
+        To rank tokens in.
     """
 
     h: np.ndarray
     c: np.ndarray
     gates: np.ndarray
     logits: np.ndarray
+    zeros: np.ndarray
+    characters: np.ndarray
+    heap: np.ndarray
 
 
 @helper
@@ -229,9 +238,6 @@ def read_tokens_chunk(model, scratch, tokens, phase, V, log_probabilities, team,
     that holds the state is `phase` before, and (phase + n) % 2 after.
     """
     never_inline()
-    model, scratch, tokens, log_probabilities, team = borrow(
-        (model, scratch, tokens, log_probabilities, team)
-    )
     n_workers = join(team, worker, n_workers)
     if n_workers == 0:
         return
@@ -243,8 +249,9 @@ def read_tokens_chunk(model, scratch, tokens, phase, V, log_probabilities, team,
     drawing = DRAWING if wanted else ZERO
     first = first_panel(model, P, W, drawing, worker, n_workers)
     stop = first_panel(model, P, W, drawing, worker + 1, n_workers)
-    flat, zeros = flattened(scratch.logits), np.zeros(W, scratch.h.dtype)
-    characters = np.empty(B, np.int32)
+    flat, zeros, characters = (
+        flattened(scratch.logits), scratch.zeros, scratch.characters[worker],
+    )  # fmt: skip
     for k in range(n):
         if worker == 0 and wanted:
             for r in range(B):
@@ -262,41 +269,66 @@ def read_tokens_chunk(model, scratch, tokens, phase, V, log_probabilities, team,
 
 
 @helper
-def choose(p, at, V, total, top_k, top_p, u):
+def comes_first(p, at, a, b):
+    """Return whether token a is more probable than b, or as probable and smaller."""
+    return p[at + a] > p[at + b] or (p[at + a] == p[at + b] and a < b)
+
+
+@helper
+def sift(p, at, heap, root, size):
+    """Sink the token at `root` to its place in a heap whose first token is the most probable."""
+    token, child = heap[root], 2 * root + 1
+    while child < size:
+        if child + 1 < size and comes_first(p, at, heap[child + 1], heap[child]):
+            child += 1
+        if comes_first(p, at, token, heap[child]):
+            break
+        heap[root], root = heap[child], child
+        child = 2 * root + 1
+    heap[root] = token
+
+
+@helper
+def choose(p, at, V, total, top_k, top_p, u, heap):
     """Return a token drawn with u in [0, 1) from V weights p[at:] that sum to `total`.
 
     The top_k most probable are kept (0: all), of those the fewest whose probability reaches top_p;
-    ties go to the smaller token.
+    ties go to the smaller token. Tokens leave a heap, the most probable first, for the end of the
+    array: NumPy's sort takes as long to compile as all the rest of the kernel.
     """
-    running = 0.0
+    running, chosen = 0.0, V - 1
     if top_k == 0 and top_p >= 1:
         target = u * total
         for k in range(V):
             running += p[at + k]
             if target < running:
                 return k
-        return V - 1
-    weights = np.empty(V, np.float64)
+        return chosen
     for k in range(V):
-        weights[k] = -p[at + k]
-    ranked = np.argsort(weights, kind="mergesort")
+        heap[k] = k
+    for root in range(V // 2 - 1, -1, -1):
+        sift(p, at, heap, root, V)
     kept = min(top_k, V) if top_k > 0 else V
+    for size in range(V - 1, V - 1 - kept, -1):
+        heap[0], heap[size] = heap[size], heap[0]
+        sift(p, at, heap, ZERO, size)
     whole, mass, count = 0.0, 0.0, 0
     for k in range(kept):
-        whole += p[at + ranked[k]]
+        whole += p[at + heap[V - 1 - k]]
     while count < kept and (count == 0 or mass < top_p * whole):
-        mass += p[at + ranked[count]]
+        mass += p[at + heap[V - 1 - count]]
         count += 1
     target = u * mass
     for k in range(count):
-        running += p[at + ranked[k]]
+        chosen = heap[V - 1 - k]
+        running += p[at + chosen]
         if target < running:
-            return ranked[k]
-    return ranked[count - 1]
+            break
+    return chosen
 
 
 @helper
-def draw_token(flat, at, V, width, temperature, top_k, top_p, u):
+def draw_token(flat, at, V, width, temperature, top_k, top_p, u, heap):
     """Return a token drawn from the logits at flat[at:], which are used up."""
     if temperature == 0:
         best = 0
@@ -307,7 +339,7 @@ def draw_token(flat, at, V, width, temperature, top_k, top_p, u):
     if temperature != 1:
         divide_logits(flat, at, V, width, max(temperature, 1e-30))
     _, total = exponentials(flat, at, V, width)
-    return choose(flat, at, V, float(total), top_k, top_p, u)
+    return choose(flat, at, V, float(total), top_k, top_p, u, heap)
 
 
 @kernel
@@ -319,7 +351,6 @@ def generate_tokens_chunk(
     uniforms (B, n) decide; temperature 0 takes the most probable token. `phase` as above.
     """
     never_inline()
-    model, scratch, uniforms, tokens, team = borrow((model, scratch, uniforms, tokens, team))
     n_workers = join(team, worker, n_workers)
     if n_workers == 0:
         return
@@ -329,13 +360,16 @@ def generate_tokens_chunk(
     P, W, width = scratch.gates.shape[1], scratch.gates.shape[3], scratch.logits.shape[1]
     first = first_panel(model, P, W, DRAWING, worker, n_workers)
     stop = first_panel(model, P, W, DRAWING, worker + 1, n_workers)
-    flat, zeros = flattened(scratch.logits), np.zeros(W, scratch.h.dtype)
-    characters = np.empty(B, np.int32)
+    flat, zeros, characters = (
+        flattened(scratch.logits), scratch.zeros, scratch.characters[worker],
+    )  # fmt: skip
     for k in range(n):
         if worker == 0:
             for r in range(B):
                 u = uniforms[r, k]
-                token = draw_token(flat, r * width, V, width, temperature, top_k, top_p, u)
+                token = draw_token(
+                    flat, r * width, V, width, temperature, top_k, top_p, u, scratch.heap
+                )  # fmt: skip
                 tokens[r, k] = characters[r] = token
             if n_workers > 1:
                 make_known(team, k, characters[0])

@@ -1,7 +1,7 @@
 """Moves between the batch-first arrays of users and the time-major arrays of the kernels."""
 
+from numlstm.kernels._flat import flattened
 from numlstm.kernels._jit import kernel
-from numlstm.kernels._owners import flattened
 from numlstm.kernels.simd import never_inline
 from numlstm.kernels.vectors import copy_vectors
 

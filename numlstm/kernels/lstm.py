@@ -22,8 +22,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from numlstm.kernels._flat import flattened
 from numlstm.kernels._jit import helper, kernel
-from numlstm.kernels._owners import borrow, flattened
 from numlstm.kernels.cell import cell_forward
 from numlstm.kernels.products import CUT_ROWS, SHORT_ROWS, ZERO, rows_left_over, short_tiles
 from numlstm.kernels.simd import (
@@ -194,9 +194,6 @@ def lstm_forward_chunk(
     worker, n_workers : int
     """
     never_inline()
-    x, lookup, panels, first, active, tape, last, outputs = borrow(
-        (x, lookup, panels, first, active, tape, last, outputs)
-    )
     denormals = flush_denormals()
     gates, c, h = tape
     B, Hp, T = h.shape[1], h.shape[2], active.shape[0] - 1

@@ -8,8 +8,8 @@ keep the order of `numlstm.kernels.lstm`, and the results their bits.
 Arrays are those of `lstm`, with B = 1. In inference the gates are a ring of S < T steps.
 """
 
+from numlstm.kernels._flat import flattened
 from numlstm.kernels._jit import helper, kernel
-from numlstm.kernels._owners import borrow, flattened
 from numlstm.kernels.bptt import input_gradients
 from numlstm.kernels.cell import cell_backward, cell_forward
 from numlstm.kernels.products import ONE, ZERO, Rows, panel_rows, row_times_gates, row_times_panels
@@ -74,9 +74,6 @@ def lstm_forward_row_chunk(
     worker, n_workers : int
     """
     never_inline()
-    x, lookup, panels, first, active, tape, last, outputs, team = borrow(
-        (x, lookup, panels, first, active, tape, last, outputs, team)
-    )
     n_workers = join(team, worker, n_workers)
     if n_workers == 0:
         return
@@ -148,9 +145,6 @@ def lstm_backward_row_chunk(
     worker, n_workers : int
     """
     never_inline()
-    panels, transposed, d_outputs, active, tape, carry, dX, team = borrow(
-        (panels, transposed, d_outputs, active, tape, carry, dX, team)
-    )
     n_workers = join(team, worker, n_workers)
     if n_workers == 0:
         return

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from numlstm.kernels._flat import flattened
 from numlstm.kernels._jit import helper, kernel
-from numlstm.kernels._owners import flattened
 from numlstm.kernels.simd import (
     TILE_ROWS,
     lanes,

@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
+from numlstm.kernels._flat import flattened
 from numlstm.kernels._jit import helper, kernel
-from numlstm.kernels._owners import flattened
 from numlstm.kernels.activations import exp
 from numlstm.kernels.simd import (
     lanes,

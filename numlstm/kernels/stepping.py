@@ -6,8 +6,8 @@ meeting of threads costs as much.
 
 import numpy as np
 
+from numlstm.kernels._flat import flattened
 from numlstm.kernels._jit import helper, kernel
-from numlstm.kernels._owners import borrow, flattened
 from numlstm.kernels.cell import cell_forward
 from numlstm.kernels.lstm import preactivations
 from numlstm.kernels.products import ZERO, Rows, row_times_gates
@@ -108,9 +108,6 @@ def run_steps(parameters, layers, x, state_h, state_c, h, c, gates, outputs, new
         Written: the state after the last step.
     """
     never_inline()
-    parameters, layers, x, state_h, state_c, h, c, gates, outputs, new_h, new_c = borrow(
-        (parameters, layers, x, state_h, state_c, h, c, gates, outputs, new_h, new_c)
-    )
     x_flat, h_flat, c_flat, out = flattened(x), flattened(h), flattened(c), flattened(outputs)
     if not is_finite(x_flat):
         return False

@@ -18,6 +18,7 @@ cell, y               (S, B, Hq)               new cell state, clipped; output b
 m                     (S, B, Rq)               output before proj_clip
 c, h                  (S + 1, B, Hq or Rq)     as carried: after zoneout
 seen                  (S, B, Rq)               h as dropout lets the gates see it
+zeros                 (4 * VL,)                where sums begin
 
 Padding is zero everywhere, and stays so.
 """
@@ -27,8 +28,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from numlstm.kernels._flat import flattened
 from numlstm.kernels._jit import helper, kernel
-from numlstm.kernels._owners import flattened
 from numlstm.kernels.activations import sigmoid, tanh
 from numlstm.kernels.lstm import first_row, load_rows, save_rows
 from numlstm.kernels.products import ONE, ZERO, rows_times_panels
@@ -68,6 +69,7 @@ class VariantTape(NamedTuple):
     c: np.ndarray
     h: np.ndarray
     seen: np.ndarray
+    zeros: np.ndarray
 
 
 class VariantMasks(NamedTuple):
@@ -84,6 +86,14 @@ class VariantMasks(NamedTuple):
     keep: np.ndarray
     zone_c: np.ndarray
     zone_h: np.ndarray
+
+
+@helper
+def plain_product(zeros, A, a, a_row, panels, C, c, c_row, rows):
+    """C[rows] = A[rows] @ panels."""
+    Q, K, _ = panels.shape
+    rows_times_panels(zeros, ZERO, ZERO, ZERO, A, a, a_row, ZERO, K, ONE, flattened(panels), ZERO,
+                      Q, C, c, c_row, rows)  # fmt: skip
 
 
 @helper
@@ -137,9 +147,9 @@ def sum_gates(x, panels, masks, tape, t, k, prev, r0, rows):
         product(panels.bias, ZERO, ZERO, x.data, x_at, x.row, panels.Wx, gates, at, wide, rows)
         product(gates, at, wide, source, s, Rq, panels.Wh, gates, at, wide, rows)
         return
-    zeros, u, v = np.zeros_like(panels.bias), flattened(tape.sum_x), flattened(tape.sum_h)
-    product(zeros, ZERO, ZERO, x.data, x_at, x.row, panels.Wx, u, at, wide, rows)
-    product(zeros, ZERO, ZERO, source, s, Rq, panels.Wh, v, at, wide, rows)
+    u, v = flattened(tape.sum_x), flattened(tape.sum_h)
+    plain_product(tape.zeros, x.data, x_at, x.row, panels.Wx, u, at, wide, rows)
+    plain_product(tape.zeros, source, s, Rq, panels.Wh, v, at, wide, rows)
     H, Hq = panels.n_units, tape.cell.shape[2]
     for r in range(rows):
         row = at + r * wide
@@ -224,9 +234,8 @@ def variant_step(x, panels, masks, tape, t, reverse, r0, rows):
         read_cell(panels, gates, g + wide - Hq, cell, at, y, Hq)
         carry_on(cell, at, math.inf, c, old, masks.zone_c, t, r, c, (this * B + r) * Hq, Hq)
     if projects:
-        zeros = np.zeros(Rq, panels.Wp.dtype)
         row = k * B + r0
-        product(zeros, ZERO, ZERO, y, row * Hq, Hq, panels.Wp, m, row * Rq, Rq, rows)
+        plain_product(tape.zeros, y, row * Hq, Hq, panels.Wp, m, row * Rq, Rq, rows)
     for r in range(r0, r0 + rows):
         carry_on(
             m, (k * B + r) * Rq, panels.proj_clip, h, (prev * B + r) * Rq, masks.zone_h, t, r,

@@ -10,13 +10,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from numlstm.kernels._flat import flattened
 from numlstm.kernels._jit import helper, kernel
-from numlstm.kernels._owners import flattened
 from numlstm.kernels.activations import tanh
 from numlstm.kernels.lstm import first_row
-from numlstm.kernels.products import ZERO
 from numlstm.kernels.simd import lanes, load, never_inline, store
-from numlstm.kernels.variants import moments, product
+from numlstm.kernels.variants import moments, plain_product, product
 from numlstm.kernels.vectors import add_vectors
 
 
@@ -169,11 +168,11 @@ def row_backward(panels, masks, tape, dy, y_at, t, reverse, r, scratch, dc, sums
 
 
 @helper
-def state_backward(transposed, masks, d_sums, g, wide, dh, scratch, r0, rows):
+def state_backward(transposed, masks, zeros, d_sums, g, wide, dh, scratch, r0, rows):
     """Add the gradient of h_{t-1} that comes through the gates, past the mask of dropout."""
     Rq = dh.shape[1]
-    grad, back, zeros = flattened(dh), flattened(scratch.dh), np.zeros(Rq, dh.dtype)
-    product(zeros, ZERO, ZERO, d_sums, g, wide, transposed.Wh, back, r0 * Rq, Rq, rows)
+    grad, back = flattened(dh), flattened(scratch.dh)
+    plain_product(zeros, d_sums, g, wide, transposed.Wh, back, r0 * Rq, Rq, rows)
     if masks.keep.size:
         keep = flattened(masks.keep)
         for j in range(r0 * Rq, (r0 + rows) * Rq):
@@ -182,14 +181,13 @@ def state_backward(transposed, masks, d_sums, g, wide, dh, scratch, r0, rows):
 
 
 @helper
-def input_backward(transposed, d_sums, g, wide, dX, t, r0, rows, add):
+def input_backward(transposed, zeros, d_sums, g, wide, dX, t, r0, rows, add):
     """Write the gradient of some rows' inputs, or with `add` add to it."""
-    at, width = dX.start + t * dX.step + r0 * dX.row, transposed.Wx.shape[0] * lanes(dX.data) * 2
+    at = dX.start + t * dX.step + r0 * dX.row
     if add:
         product(dX.data, at, dX.row, d_sums, g, wide, transposed.Wx, dX.data, at, dX.row, rows)
     else:
-        zeros = np.zeros(width, dX.data.dtype)
-        product(zeros, ZERO, ZERO, d_sums, g, wide, transposed.Wx, dX.data, at, dX.row, rows)
+        plain_product(zeros, d_sums, g, wide, transposed.Wx, dX.data, at, dX.row, rows)
 
 
 @kernel
@@ -224,7 +222,7 @@ def variant_backward_chunk(
     T, dh = active.shape[0] - 1, flattened(carry.h)
     low, high = first_row(active, worker, n_workers), first_row(active, worker + 1, n_workers)
     gates, m, projects = flattened(tape.gates), flattened(tape.m), panels.Wp.size > 0
-    normed, zeros = panels.gain_x.size > 0, np.zeros(Hq, dh.dtype)
+    normed, zeros = panels.gain_x.size > 0, tape.zeros
     dy = flattened(scratch.dy) if projects else m
     dU, dV = (flattened(tape.sum_x), flattened(tape.sum_h)) if normed else (gates, gates)
     for s in range(T):
@@ -239,10 +237,10 @@ def variant_backward_chunk(
                 add_vectors(d_outputs.data, row, dh, r * Rq, panels.n_features)
             output_backward(panels, masks.zone_h, carry.h, tape.m, t, r)
         if projects:
-            product(zeros, ZERO, ZERO, m, at, Rq, transposed.Wp, dy, low * Hq, Hq, rows)
+            plain_product(zeros, m, at, Rq, transposed.Wp, dy, low * Hq, Hq, rows)
         for r in range(low, low + rows):
             y_at = r * Hq if projects else (t * B + r) * Hq
             row_backward(panels, masks, tape, dy, y_at, t, reverse, r, scratch, carry.c, sums)
-        state_backward(transposed, masks, dV, g, wide, carry.h, scratch, low, rows)
+        state_backward(transposed, masks, zeros, dV, g, wide, carry.h, scratch, low, rows)
         if dX.data.size:
-            input_backward(transposed, dU, g, wide, dX, t, low, rows, reverse)
+            input_backward(transposed, zeros, dU, g, wide, dX, t, low, rows, reverse)

@@ -6,7 +6,6 @@ workers gives the same bits.
 """
 
 from numlstm.kernels._jit import helper, kernel
-from numlstm.kernels._owners import borrow
 from numlstm.kernels.products import ZERO, next_run, tile_1, tile_2, tile_4, tile_full
 from numlstm.kernels.simd import (
     TILE_ROWS,
@@ -154,13 +153,11 @@ def weight_gradients_chunk(
         Added to.
     columns, packed : array, (>= n_workers, RUN * 2 * VL), (>= n_workers, packed_size(D + H))
     pieces : array of int64, (>= n_workers, 2, RUN)
-        To work in: an allocation in a kernel takes most of a second to compile.
+        To work in.
     worker, n_workers : int
     """
     never_inline()
-    x, h, active, d, weights, sums, columns, packed, pieces = borrow(
-        (x, h, active, d, weights, sums, columns[worker], packed[worker], pieces[worker])
-    )
+    columns, packed, pieces = columns[worker], packed[worker], pieces[worker]
     denormals = flush_denormals()
     K, wide, places, counts = D + H, 2 * lanes(weights), pieces[0], pieces[1]
     T, t, row = active.shape[0] - 1, ZERO, ZERO

@@ -245,7 +245,15 @@ class CharNetwork:
             aligned_zeros((n, n_rows, Hp), self.dtype),
             aligned_zeros((n, Hp // self.stack.lanes, n_rows, W), self.dtype),
             logits,
+            aligned_zeros((W,), self.dtype),
+            np.empty((self._shares(n_rows), n_rows), np.int32),
+            np.empty(self.n_tokens, np.int64),
         )
+
+    def _shares(self, n_rows):
+        """Return how many workers a text is worth; several texts are written by one."""
+        most = min(self.stack.Hp // self.stack.lanes, self.stack.layout.size // WEIGHTS_PER_WORKER)
+        return max(1, most) if n_rows == 1 else 1
 
     def read(self, model, scratch, tokens, phase, wanted):
         """Run tokens (B, n) of int32 through a model; return phase and log-probabilities (B, n).
@@ -271,10 +279,8 @@ class CharNetwork:
 
     def _launch(self, chunk, tokens, *arguments):
         n_rows, n = tokens.shape
-        size = self.stack.layout.size
-        most = min(self.stack.Hp // self.stack.lanes, size // WEIGHTS_PER_WORKER)
-        shares = max(1, most) if n_rows == 1 else 1
-        launch(chunk, *arguments, new_team(shares), work=n * n_rows * size, at_most=shares)
+        work, shares = n * n_rows * self.stack.layout.size, self._shares(n_rows)
+        launch(chunk, *arguments, new_team(shares), work=work, at_most=shares)
 
     def shapes(self):
         """Return the shape of every array of `get_weights`."""

@@ -15,6 +15,7 @@ from numlstm.kernels.variants_backward import (
     variant_backward_chunk,
 )
 from numlstm.nn.between import drop
+from numlstm.nn.memory import aligned_zeros
 from numlstm.nn.rows import Batch, time_major
 from numlstm.nn.variant import n_gates
 from numlstm.nn.variant_layout import VariantLayout
@@ -46,6 +47,7 @@ class VariantStack:
         inputs = [input_size] + [self.width] * (n_layers - 1)
         sizes = [(n, hidden_size) for n in inputs for _ in range(self.n_directions)]
         self.layout = VariantLayout(sizes, dtype, variant)
+        self._zeros = aligned_zeros((2 * self.wide,), dtype)
         self._nothing = Rows(np.empty(0, self.dtype), 0, 0, 0)
 
     def states(self, workspace, name, n_rows, dh=False):
@@ -122,10 +124,11 @@ class VariantStack:
             "h": self.Rq,
             "seen": self.Rq * dropout,
         }
-        return VariantTape(*(
+        arrays = (
             workspace.take(f"{name}.{field}", ring if field in "ch" else S, B, width)
             for field, width in widths.items()
-        ))  # fmt: skip
+        )
+        return VariantTape(*arrays, self._zeros)
 
     def forward(
         self, panels, batch, first, last, outputs, workspace, *, keep=False, dropout=(0.0, 0),
