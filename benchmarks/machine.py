@@ -41,10 +41,14 @@ def _cpu_model():
 
 
 class Peak:
-    """The most GFLOP/s that the register tile was seen to do, on matrices that stay in cache.
+    """The register tile on matrices that stay in cache: what it does, and the most it was seen to.
 
-    A machine that is shared has its full speed only now and then, so it is measured again and again
-    and the best call counts.
+    Attributes
+    ----------
+    gflop : float
+        Arithmetic of one `multiply`.
+    gflops : float
+        Of the fastest call so far. A machine that is shared has its full speed only now and then.
     """
 
     N, K, COLUMNS = 2048, 256, 1024  # 2 ms on two cores at 480 GFLOP/s; waking them takes 0.01
@@ -55,15 +59,16 @@ class Peak:
         self._C = aligned_zeros((self.N, self.COLUMNS), np.float32)
         self._panels = aligned_zeros((self.COLUMNS // wide, self.K, wide), np.float32)
         self._bias = aligned_zeros((self.COLUMNS,), np.float32)
-        self.gflops = 0.0
+        self.gflop, self.gflops = 2 * self.N * self.K * self.COLUMNS / 1e9, 0.0
         self.measure(200)
 
     def measure(self, calls=20):
         """Multiply some times more; raise the peak if one call was faster than all before."""
-        best = min(timed(self._multiply) for _ in range(calls))
-        self.gflops = max(self.gflops, 2 * self.N * self.K * self.COLUMNS / best / 1e9)
+        best = min(timed(self.multiply) for _ in range(calls))
+        self.gflops = max(self.gflops, self.gflop / best)
 
-    def _multiply(self):
+    def multiply(self):
+        """Multiply once, on as many threads as are allowed."""
         A, C = (Rows(a.reshape(-1), 0, 0, a.shape[1]) for a in (self._A, self._C))
         launch(
             rows_times_panels_chunk, A, 0, self.K, self._panels, Rows(self._bias, 0, 0, 0),

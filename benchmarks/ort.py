@@ -8,17 +8,17 @@ from ours import THREADS
 
 
 class Onnx:
-    """onnxruntime's LSTM operator. Its input is time-major, and made so outside of the timing."""
+    """onnxruntime's LSTM operator, which is time-major, between two transpositions."""
 
     def __init__(self, task):
-        model = onnx_model(task.lstm, ragged=task.lengths is not None)
+        model = onnx_model(task.lstm, ragged=task.lengths is not None, batch_first=True)
         self.session = onnx_session(model, THREADS)
-        self.feed = {"X": np.ascontiguousarray(task.X.transpose(1, 0, 2))}
+        self.feed = {"X": task.X}
         if task.lengths is not None:
             self.feed["lengths"] = task.lengths.astype(np.int32)
 
     def infer(self):
-        """Return the outputs, (T, n_directions, B, H)."""
+        """Return the outputs, (B, T, n_directions, H)."""
         return self.session.run(None, self.feed)[0]
 
 
@@ -32,7 +32,7 @@ def onnx_session(model, threads):
     )
 
 
-def onnx_model(lstm, ragged=False, stateful=False):
+def onnx_model(lstm, ragged=False, stateful=False, batch_first=False):
     """Return an ONNX model of our layers.
 
     Parameters
@@ -42,19 +42,26 @@ def onnx_model(lstm, ragged=False, stateful=False):
         There is an input `lengths`.
     stateful : bool
         There are inputs h0, c0, h1, c1, ..., two for each layer.
+    batch_first : bool
+        X and Y are transposed in the graph, as in what PyTorch exports of a batch-first LSTM.
 
     Returns
     -------
     ModelProto
         Inputs X (T, B, D) and those; outputs Y (T, n_directions, B, H), and the last h and c of
-        each layer.
+        each layer. With `batch_first`, X (B, T, D) and Y (B, T, n_directions, H).
     """
     directions = 2 if lstm.bidirectional else 1
     value, F = helper.make_tensor_value_info, TensorProto.FLOAT
-    inputs = [value("X", F, ["T", "B", lstm.input_size])]
+    sizes = ["B", "T"] if batch_first else ["T", "B"]
+    inputs = [value("X", F, [*sizes, lstm.input_size])]
     inputs += [value("lengths", TensorProto.INT32, ["B"])] if ragged else []
-    outputs = [value("Y", F, ["T", directions, "B", lstm.hidden_size])]
-    nodes, constants, below = [], [], "X"
+    shape = ["B", "T", directions] if batch_first else ["T", directions, "B"]
+    outputs = [value("Y", F, [*shape, lstm.hidden_size])]
+    nodes, constants, below, above = [], [], "X", "Y"
+    if batch_first:
+        nodes.append(helper.make_node("Transpose", ["X"], ["X_steps"], perm=[1, 0, 2]))
+        below, above = "X_steps", "Y_steps"
     for k in range(lstm.n_layers):
         state = [value(f"{s}{k}", F, [directions, "B", lstm.hidden_size]) for s in "hc"]
         inputs += state if stateful else []
@@ -62,11 +69,13 @@ def onnx_model(lstm, ragged=False, stateful=False):
         weights = lstm.weights[directions * k : directions * (k + 1)]
         constants += _onnx_weights(weights, k)
         last = k == lstm.n_layers - 1
-        nodes.append(_onnx_node(lstm, k, below, "Y" if last else f"Y{k}", ragged, stateful))
+        nodes.append(_onnx_node(lstm, k, below, above if last else f"Y{k}", ragged, stateful))
         if not last:  # only one direction is stacked in this benchmark
             below = f"X{k + 1}"
             constants.append(numpy_helper.from_array(np.array([1], np.int64), f"axes{k}"))
             nodes.append(helper.make_node("Squeeze", [f"Y{k}", f"axes{k}"], [below]))
+    if batch_first:
+        nodes.append(helper.make_node("Transpose", [above], ["Y"], perm=[2, 0, 1, 3]))
     graph = helper.make_graph(nodes, "lstm", inputs, outputs, constants)
     return helper.make_model(
         graph, opset_imports=[helper.make_opsetid("", 22)], ir_version=onnx.IR_VERSION_2024_3_25

@@ -31,27 +31,19 @@ except ModuleNotFoundError as error:
 
 
 class Settings(NamedTuple):
-    """What the sections are told: seconds for each figure, and a text to learn or None."""
+    """What the sections are told: seconds for each figure, a text to learn or None, the limit."""
 
     seconds: float
     text: str | None
+    peak: Peak
 
 
-def add_shares(rows, peak):
-    """Note in rows which share of the peak they reached."""
-    for row in rows:
-        for work in ("train", "infer"):
-            if f"{work}_gflops" in row:
-                row[f"{work}_share"] = row[f"{work}_gflops"] / peak.gflops
-
-
-def run_section(section, settings, peak):
+def run_section(section, settings):
     """Return the rows of a section; print each when it is there."""
     print(table.head(section.title, section.columns), flush=True)
     rows = []
     for row in section.measure(settings):
-        peak.measure()
-        add_shares([row], peak)
+        settings.peak.measure()
         print(table.line(row, section.columns), flush=True)
         rows.append(row)
     return rows
@@ -66,13 +58,12 @@ def layer_rows(results):
     return list(merged.values())
 
 
-def document(machine, settings, peak, results):
+def document(machine, settings, results):
     """Return all that goes into the file."""
-    for rows in results.values():
-        add_shares(rows, peak)
     others = {k: rows for k, rows in results.items() if k not in ("training", "inference")}
     return {
-        **machine, "threads": THREADS, "seconds": settings.seconds, "peak_gflops": peak.gflops,
+        **machine, "threads": THREADS, "seconds": settings.seconds,
+        "peak_gflops": settings.peak.gflops,
         "rows": layer_rows(results), "sections": others, "criteria": criteria.judge(results),
     }  # fmt: skip
 
@@ -101,15 +92,16 @@ def main(arguments=None):
     """Measure, print, save and draw."""
     options = parse(arguments)
     text = load_text(options.text) if "epochs" in options.sections else None
-    settings, machine, results = Settings(options.seconds, text), describe(), {}
+    machine, results = describe(), {}
     torch.set_num_threads(THREADS)
     with thread_limit(THREADS):
         peak = Peak()
+        settings = Settings(options.seconds, text, peak)
         print("\n".join(f"{key}: {value}" for key, value in machine.items()))
         print(f"threads: {THREADS}; peak of the register tile: {peak.gflops:.0f} GFLOP/s")
         for name in options.sections:
-            results[name] = run_section(SECTIONS[name], settings, peak)
-            found = document(machine, settings, peak, results)
+            results[name] = run_section(SECTIONS[name], settings)
+            found = document(machine, settings, results)
             if options.json:  # after each section: a run that is stopped leaves what it has
                 Path(options.json).write_text(json.dumps(found, indent=1), encoding="utf-8")
     print(f"\npeak of the register tile over the whole run: {peak.gflops:.0f} GFLOP/s")

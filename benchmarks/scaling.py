@@ -19,6 +19,7 @@ THREAD_COLUMNS = [
     ("1 thread ms", "one_ms", ".2f"),
     ("2 threads ms", "two_ms", ".2f"),
     ("speedup", "speedup", ".2f"),
+    ("the tile's", "tile_speedup", ".2f"),
     ("same bits", "same_bits", ""),
 ]
 GROWTH_COLUMNS = [
@@ -36,18 +37,26 @@ def works(task):
 
 
 def threads(settings):
-    """Yield two rows for each case with at least 128 units and 32 sequences."""
+    """Yield two rows for each case with at least 128 units and 32 sequences.
+
+    In turns with the register tile alone, which shares nothing but the machine.
+    """
+    peak = settings.peak
     for case in CASES:
         if case.H < 128 or case.B < 32:
             continue
         task = make_task(case)
         same = _bits(task, 1) == _bits(task, THREADS)
         for work, run in works(task).items():
-            sides = [Side(run, around=lambda n=n: thread_limit(n)) for n in (1, THREADS)]
-            one, two = paired(*sides, seconds=settings.seconds)
+            sides = [
+                Side(side, around=lambda n=n: thread_limit(n))
+                for side in (run, peak.multiply)
+                for n in (1, THREADS)
+            ]
+            one, two, tile_one, tile_two = paired(*sides, seconds=settings.seconds)
             yield {
                 "name": case.name, "work": work, "one_ms": one * 1e3, "two_ms": two * 1e3,
-                "speedup": one / two, "same_bits": same,
+                "speedup": one / two, "tile_speedup": tile_one / tile_two, "same_bits": same,
             }  # fmt: skip
 
 
