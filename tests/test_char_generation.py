@@ -13,6 +13,8 @@ from scipy.stats import chisquare
 import numlstm
 from numlstm import CharLSTM
 from numlstm.data.vocabulary import Vocabulary
+from numlstm.kernels import generation
+from numlstm.kernels._jit import kernel
 from numlstm.nn import reference
 
 TEXT = "she sells sea shells by the sea shore. " * 12
@@ -191,6 +193,29 @@ def allowed(p, top_k, top_p):
         if mass >= (top_p or 1.0) * whole:
             break
     return out / out.sum()
+
+
+@kernel
+def choose(p, total, top_k, top_p, u, heap):
+    """Choose, as a kernel would: Python cannot call a helper."""
+    return generation.choose(p, 0, p.shape[0], total, top_k, top_p, u, heap)
+
+
+@pytest.mark.kernel
+def test_what_is_chosen_is_what_a_sort_would_choose():
+    rng = np.random.default_rng(0)
+    for _ in range(1000):
+        p = rng.integers(0, 5, rng.integers(1, 12)) + 0.1  # with ties
+        top_k, top_p = int(rng.integers(0, len(p) + 2)), float(rng.choice([1e-9, 0.3, 0.7, 1.0]))
+        u, heap = rng.random(), np.empty(len(p), np.int64)
+        ranked = np.argsort(-p, kind="stable")
+        if top_k == 0 and top_p == 1:
+            ranked = np.arange(len(p))
+        kept = ranked[: top_k or len(p)]
+        count = 1 + np.searchsorted(np.cumsum(p[kept]), top_p * p[kept].sum() * (1 - 1e-12))
+        sums = np.cumsum(p[kept[:count]])
+        expected = kept[min(np.searchsorted(sums, u * sums[-1], side="right"), count - 1)]
+        assert choose(p, float(p.sum()), top_k, top_p, u, heap) == expected
 
 
 @pytest.mark.parametrize("V", [5, 40])
