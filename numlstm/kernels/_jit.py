@@ -8,9 +8,9 @@ error_model
     all validation happens in Python before the call.
 _nrt
     Off: no kernel allocates, and none counts references to arrays; whoever calls it keeps them
-    alive. With counts a first fit compiles a tenth longer, a first text a fifth, and a count is an
-    atomic operation at every call of a helper: up to half a microsecond where two threads change
-    it in turns.
+    alive. With counts a first fit compiles a tenth longer, a first text a tenth to a fifth, and a
+    count is an atomic operation at every call of a helper: up to half a microsecond where two
+    threads change it in turns.
 nogil
     Two Python threads may run serial kernels side by side.
 cache
