@@ -105,7 +105,9 @@ def thread_limit(n_threads):
 
 def n_workers(work, at_most=2**31):
     """Return how many workers `launch` cuts a call into, if the threads are free."""
-    return max(1, min(available_threads(), at_most, int(work) // WORK_PER_THREAD + 1))
+    wanted = min(at_most, int(work) // WORK_PER_THREAD + 1)
+    # Small calls do not ask how many threads there are: Numba's answer takes up to 20 us.
+    return min(wanted, available_threads()) if wanted > 1 else 1
 
 
 def launch(chunk, *args, work, at_most=2**31):
