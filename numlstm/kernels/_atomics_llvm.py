@@ -8,7 +8,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from numlstm.kernels._simd_llvm import INT32, INT64, element_pointer
+from numlstm.kernels._simd_llvm import INT32, INT64, element_pointer, request_line
 
 
 @intrinsic
@@ -52,14 +52,7 @@ def _make_call_line(write):
     def call_line(typingctx, array, position):
         def codegen(context, builder, sig, args):
             place = element_pointer(context, builder, sig.args[0], *args)
-            byte = ir.IntType(8).as_pointer()
-            kind = ir.FunctionType(ir.VoidType(), [byte, INT32, INT32, INT32])
-            prefetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-            nearest_cache, data = ir.Constant(INT32, 3), ir.Constant(INT32, 1)
-            builder.call(
-                prefetch,
-                [builder.bitcast(place, byte), ir.Constant(INT32, write), nearest_cache, data],
-            )
+            request_line(builder, place, write=write)
             return context.get_dummy_value()
 
         return types.void(array, types.int64), codegen
@@ -67,7 +60,7 @@ def _make_call_line(write):
     return call_line
 
 
-call_line, call_line_to_write = _make_call_line(0), _make_call_line(1)
+call_line, call_line_to_write = _make_call_line(False), _make_call_line(True)
 
 
 @intrinsic

@@ -103,6 +103,16 @@ def element_pointer(context, builder, array_type, array, position):
     return builder.gep(data, [position])
 
 
+def request_line(builder, pointer, *, write=False, near=3):
+    """Emit a request for the line of memory at an address, for the cache `near`: 3 L1, 2 L2."""
+    byte = ir.IntType(8).as_pointer()
+    kind = ir.FunctionType(ir.VoidType(), [byte, INT32, INT32, INT32])
+    prefetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+    data = 1
+    hints = [ir.Constant(INT32, hint) for hint in (int(write), near, data)]
+    builder.call(prefetch, [builder.bitcast(pointer, byte), *hints])
+
+
 def _item_bytes(vector):
     return 8 if isinstance(vector.element, ir.DoubleType) else 4
 

@@ -105,7 +105,7 @@ def _start(init, i, i_row, C, c, c_row, rows, width):
 
 
 def make_tile_pair(rows, halves):
-    """Return the pair product of `_simd_llvm.make_tile_pair` as a plain function."""
+    """Return the pair product of `_tiles_llvm.make_tile_pair` as a plain function."""
 
     def tile_pair(init, i, i_row, X, x, x_row, D, S, s, s_row, H, B, b, b_half, C, c, c_row):
         width = 2 * lanes(C)
@@ -119,8 +119,18 @@ def make_tile_pair(rows, halves):
     return tile_pair
 
 
+def make_far_pair(rows):
+    """Return the pair product of `_tiles_llvm.make_far_pair`, which here requests nothing."""
+    pair = make_tile_pair(rows, 1)
+
+    def far_pair(init, i, i_row, X, x, x_row, D, S, s, s_row, H, B, b, f, f_k, C, c, c_row):
+        pair(init, i, i_row, X, x, x_row, D, S, s, s_row, H, B, b, 0, C, c, c_row)
+
+    return far_pair
+
+
 def make_tile_blocks(rows, halves):
-    """Return the block product of `_simd_llvm.make_tile_blocks` as a plain function."""
+    """Return the block product of `_tiles_llvm.make_tile_blocks` as a plain function."""
 
     def tile_blocks(init, i, i_row, A, a, a_row, a_k, a_block, B, b, b_k, K, n_blocks, C, c, c_row):
         width = 2 * lanes(C)

@@ -11,6 +11,7 @@ from numlstm.kernels._simd_llvm import (
     llvm_vector,
     load_vector,
     repeat_scalar,
+    request_line,
     store_vector,
 )
 
@@ -72,8 +73,11 @@ class Tile:
             final[cell].add_incoming(after[cell], tail)
         return final
 
-    def product(self, values, a_base, a_row, a_k, b_base, b_k, b_half, count):
-        """Emit values += A[rows, count] @ B[count, columns]: one step of k at a time, in order."""
+    def product(self, values, a_base, a_row, a_k, b_base, b_k, b_half, count, ahead=None):
+        """Emit values += A[rows, count] @ B[count, columns]: one step of k at a time, in order.
+
+        `ahead`, a place in memory and a stride in bytes: at each step one line is requested there.
+        """
         b = self.builder
         a_rows = [b.gep(a_base, [b.mul(self.number(r), a_row)]) for r in range(self.rows)]
 
@@ -86,6 +90,8 @@ class Tile:
                     b.mul(self.number(v // 2), b_half), self.number(v % 2 * self.vector.count)
                 )
                 weights.append(load_vector(b, b.gep(here, [at]), self.vector))
+            if ahead is not None:
+                request_line(b, b.gep(ahead[0], [b.mul(k, ahead[1])]), near=2)
             after = {}
             for r in range(self.rows):
                 scalar = b.load(b.gep(a_rows[r], [b.mul(k, a_k)]))
@@ -113,24 +119,58 @@ def make_tile_pair(rows, halves):
         sig = types.void(init, n, n, X, n, n, n, S, n, n, n, B, n, n, C, n, n)
 
         def codegen(context, builder, sig, args):
-            def at(k):
-                return element_pointer(context, builder, sig.args[k], args[k], args[k + 1])
-
-            i_row, x_row, D, s_row, H, b_half, c_row = (args[k] for k in (2, 5, 6, 9, 10, 13, 16))
-            tile = Tile(builder, llvm_vector(sig.args[14].dtype), rows, halves)
-            pair = tile.number(2 * tile.vector.count)
-            one = tile.number(1)
-            values = tile.load(tile.places(at(0), i_row))
-            weights = at(11)
-            values = tile.product(values, at(3), x_row, one, weights, pair, b_half, D)
-            weights = builder.gep(weights, [builder.mul(D, pair)])
-            values = tile.product(values, at(7), s_row, one, weights, pair, b_half, H)
-            tile.store(values, tile.places(at(14), c_row))
+            emit_pair(context, builder, sig, args, rows, halves, b_half=args[13])
             return context.get_dummy_value()
 
         return sig, codegen
 
     return tile_pair
+
+
+def make_far_pair(rows):
+    """Return an intrinsic: the pair product of one half, which also requests memory ahead.
+
+    At each step of the sum the line at element `f` of B, plus `f_k` bytes a step, is requested.
+    """
+
+    @intrinsic
+    def far_pair(ctx, init, i, i_row, X, x, x_row, D, S, s, s_row, H, B, b, f, f_k, C, c, c_row):
+        n = types.int64
+        sig = types.void(init, n, n, X, n, n, n, S, n, n, n, B, n, n, n, C, n, n)
+
+        def codegen(context, builder, sig, args):
+            place = element_pointer(context, builder, sig.args[11], args[11], args[13])
+            byte = builder.bitcast(place, ir.IntType(8).as_pointer())
+            no_half = ir.Constant(INT64, 0)
+            emit_pair(context, builder, sig, args, rows, 1, no_half, ahead=(byte, args[14]))
+            return context.get_dummy_value()
+
+        return sig, codegen
+
+    return far_pair
+
+
+def emit_pair(context, builder, sig, args, rows, halves, b_half, ahead=None):
+    """Emit a pair product; `args` begin with (init, i, i_row, .. B, b), and end with (C, c, c_row).
+
+    With `ahead`, a place and a stride in bytes: see `Tile.product`.
+    """
+
+    def at(k):
+        return element_pointer(context, builder, sig.args[k], args[k], args[k + 1])
+
+    C = len(args) - 3
+    i_row, x_row, D, s_row, H, c_row = (args[k] for k in (2, 5, 6, 9, 10, C + 2))
+    tile = Tile(builder, llvm_vector(sig.args[C].dtype), rows, halves)
+    pair, one = tile.number(2 * tile.vector.count), tile.number(1)
+    values = tile.load(tile.places(at(0), i_row))
+    weights = at(11)
+    values = tile.product(values, at(3), x_row, one, weights, pair, b_half, D, ahead)
+    weights = builder.gep(weights, [builder.mul(D, pair)])
+    if ahead is not None:
+        ahead = builder.gep(ahead[0], [builder.mul(D, ahead[1])]), ahead[1]
+    values = tile.product(values, at(7), s_row, one, weights, pair, b_half, H, ahead)
+    tile.store(values, tile.places(at(C), c_row))
 
 
 def make_tile_blocks(rows, halves):

@@ -25,22 +25,10 @@ import numpy as np
 from numlstm.kernels._flat import flattened
 from numlstm.kernels._jit import helper, kernel
 from numlstm.kernels.cell import cell_forward
-from numlstm.kernels.products import CUT_ROWS, SHORT_ROWS, ZERO, rows_left_over, short_tiles
-from numlstm.kernels.simd import (
-    TILE_ROWS,
-    flush_denormals,
-    lanes,
-    make_tile_pair,
-    never_inline,
-    restore_denormals,
-)
+from numlstm.kernels.preactivations import FAR_WEIGHTS, far_preactivations, preactivations
+from numlstm.kernels.products import CUT_ROWS, ZERO
+from numlstm.kernels.simd import flush_denormals, lanes, never_inline, restore_denormals
 from numlstm.kernels.vectors import copy_vectors
-
-pair_full = make_tile_pair(TILE_ROWS, 1)
-pair_short = make_tile_pair(SHORT_ROWS, 1)
-pair_4 = make_tile_pair(4, 1)
-pair_2x2 = make_tile_pair(2, 2)
-pair_1x2 = make_tile_pair(1, 2)
 
 
 class Panels(NamedTuple):
@@ -104,47 +92,6 @@ def first_row(active, worker, n_workers):
 
 
 @helper
-def preactivations(x, at, D, h, prev, H, weights, w, init, i, i_row, gates, g, first, stop):
-    """Set gates = init + x @ Wx + h @ Wh: pre-activations of one panel, rows first .. stop.
-
-    The panel's weights, start and rows lie at w, i and g. `init` is a bias (i_row 0) or the gates
-    themselves (i_row W), which then hold the rows that tokens look up.
-    """
-    never_inline()
-    half = 2 * lanes(gates)
-    W, Hp, size = 2 * half, h.shape[2], (D + H) * half
-    data, row = x.data, x.row
-    rows = max(ZERO, stop - first)
-    short_stop = first + SHORT_ROWS * short_tiles(rows)
-    for k in range(2):
-        wk, ik, gk, r = w + k * size, i + k * half, g + k * half, first
-        while stop - r >= 4:
-            ir, xr, hr, gr = ik + r * i_row, at + r * row, prev + r * Hp, gk + r * W
-            if r < short_stop:
-                pair_short(init, ir, i_row, data, xr, row, D, h, hr, Hp, H, weights, wk, 0,
-                           gates, gr, W)  # fmt: skip
-                r += SHORT_ROWS
-            elif stop - r >= TILE_ROWS:
-                pair_full(init, ir, i_row, data, xr, row, D, h, hr, Hp, H, weights, wk, 0,
-                          gates, gr, W)  # fmt: skip
-                r += TILE_ROWS
-            else:
-                pair_4(init, ir, i_row, data, xr, row, D, h, hr, Hp, H, weights, wk, 0,
-                       gates, gr, W)  # fmt: skip
-                r += 4
-    left = rows_left_over(rows)
-    r = stop - left
-    ir, xr, hr, gr = i + r * i_row, at + r * row, prev + r * Hp, g + r * W
-    if left >= 2:
-        pair_2x2(init, ir, i_row, data, xr, row, D, h, hr, Hp, H, weights, w, size,
-                 gates, gr, W)  # fmt: skip
-        ir, xr, hr, gr, left = ir + 2 * i_row, xr + 2 * row, hr + 2 * Hp, gr + 2 * W, left - 2
-    if left == 1:
-        pair_1x2(init, ir, i_row, data, xr, row, D, h, hr, Hp, H, weights, w, size,
-                 gates, gr, W)  # fmt: skip
-
-
-@helper
 def look_up(lookup, t, B, p, gates, g, first, stop):
     """Copy the table's row of each token, its part of one panel, to the gates of this step."""
     wide, W = lookup.table.shape[1], 4 * lanes(gates)
@@ -202,6 +149,7 @@ def lstm_forward_chunk(
     low, high = first_row(active, worker, n_workers), first_row(active, worker + 1, n_workers)
     flat, h_flat, c_flat, out = flattened(gates), flattened(h), flattened(c), outputs.data
     weights, bias = flattened(panels.weights), flattened(panels.bias)
+    far = weights.size >= FAR_WEIGHTS and gates.shape[1] < T
     for s in range(T):
         t = T - 1 - s if reverse else s
         n, size, stop = active[t], B * Hp, min(active[t], high)
@@ -216,10 +164,12 @@ def lstm_forward_chunk(
             if lookup.tokens.size:
                 look_up(lookup, t, B, p, gates, g, low, stop)
                 i, i_row, init = g, W, flat
-            preactivations(
-                x, x.start + t * x.step, D, h, h_prev, H, weights, w, init, i, i_row,
-                gates, g, low, stop,
-            )  # fmt: skip
+            if far and stop - low >= CUT_ROWS:
+                far_preactivations(x, x.start + t * x.step, D, h, h_prev, H, weights, w,
+                                   init, i, i_row, gates, g, low, stop)  # fmt: skip
+            else:
+                preactivations(x, x.start + t * x.step, D, h, h_prev, H, weights, w,
+                               init, i, i_row, gates, g, low, stop)  # fmt: skip
             at = low * Hp + p * VL
             cell_forward(flat, g + low * W, W, c_flat, c_prev + at, c_next + at,
                          h_flat, h_next + at, Hp, stop - low)  # fmt: skip

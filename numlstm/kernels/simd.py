@@ -28,6 +28,7 @@ if config.DISABLE_JIT:
         lanes,
         load,
         make_copy,
+        make_far_pair,
         make_tile_blocks,
         make_tile_pair,
         make_tile_row,
@@ -59,7 +60,12 @@ else:
         sqrt,
         store,
     )
-    from numlstm.kernels._tiles_llvm import make_tile_blocks, make_tile_pair, make_tile_row
+    from numlstm.kernels._tiles_llvm import (
+        make_far_pair,
+        make_tile_blocks,
+        make_tile_pair,
+        make_tile_row,
+    )
 
 __all__ = [
     "TILE_ROWS",
@@ -72,6 +78,7 @@ __all__ = [
     "lanes",
     "load",
     "make_copy",
+    "make_far_pair",
     "make_tile_blocks",
     "make_tile_pair",
     "make_tile_row",

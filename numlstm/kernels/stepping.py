@@ -9,7 +9,7 @@ import numpy as np
 from numlstm.kernels._flat import flattened
 from numlstm.kernels._jit import helper, kernel
 from numlstm.kernels.cell import cell_forward
-from numlstm.kernels.lstm import preactivations
+from numlstm.kernels.preactivations import preactivations
 from numlstm.kernels.products import ZERO, Rows, row_times_gates
 from numlstm.kernels.simd import flush_denormals, lanes, never_inline, restore_denormals
 from numlstm.kernels.vectors import copy_vectors

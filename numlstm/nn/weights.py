@@ -153,7 +153,8 @@ def transpose(workspace, name, panels, first, count):
     """
     P, G, _, wide = panels.shape
     out = workspace.take(name, -(-count // wide), P * G * wide, wide)
-    launch(transpose_panels_chunk, panels, first, count, out, work=out.size * MOVE_COST)
+    if out.size:
+        launch(transpose_panels_chunk, panels, first, count, out, work=out.size * MOVE_COST)
     return out
 
 
