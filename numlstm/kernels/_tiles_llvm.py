@@ -5,6 +5,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from numlstm.kernels._simd_llvm import (
+    INT32,
     INT64,
     declare,
     element_pointer,
@@ -14,6 +15,14 @@ from numlstm.kernels._simd_llvm import (
     request_line,
     store_vector,
 )
+
+
+def aligned_loop(module):
+    """Return metadata that has LLVM begin a loop at a line of the cache."""
+    align = module.add_metadata(["llvm.loop.align", ir.Constant(INT32, 64)])
+    loop = module.add_metadata([align, ir.Constant(INT32, len(module.metadata))])
+    loop.operands = (loop, align)
+    return loop
 
 
 class Tile:
@@ -65,7 +74,8 @@ class Tile:
         for cell in self.cells:
             inside[cell].add_incoming(values[cell], entry)
             inside[cell].add_incoming(after[cell], tail)
-        b.cbranch(b.icmp_signed("<", k_next, count), head, done)
+        branch = b.cbranch(b.icmp_signed("<", k_next, count), head, done)
+        branch.set_metadata("llvm.loop", aligned_loop(b.module))
         b.position_at_end(done)
         final = {cell: b.phi(self.vector) for cell in self.cells}
         for cell in self.cells:
