@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from numba import config
 
 from numlstm import LSTM, LSTMState
+from numlstm.kernels import lstm
 from numlstm.nn import reference
 from numlstm.nn.gradcheck import relative_error
 
@@ -194,6 +195,25 @@ def test_every_number_of_rows_gives_a_row_the_same_bits(dtype):
     for n in range(1, 42):
         assert p.lstm.forward(p.X[:n])[0].tobytes() == whole[:n].tobytes(), n
         assert p.lstm.backward(upstream[:n]).X.tobytes() == dX[:n].tobytes(), n
+
+
+@pytest.mark.kernel
+@dtypes
+@pytest.mark.parametrize("lengths", ["none", "mixed"])
+def test_weights_from_far_give_the_same_bits(lengths, dtype, monkeypatch):
+    """Inference requests large weights ahead; the pass that keeps its gates does not."""
+    sizes = 104, 400
+    if SLOW:
+        sizes = 5, 9
+        monkeypatch.setattr(lstm, "FAR_WEIGHTS", 0)
+    p = make_problem(43, 3, *sizes, lengths=lengths, dtype=dtype, state=False)
+    assert p.lstm._panels[0].weights.size >= lstm.FAR_WEIGHTS
+    for n in range(lstm.CUT_ROWS - 1, 44):
+        given = None if p.lengths is None else p.lengths[:n]
+        outputs, last = p.lstm(p.X[:n], lengths=given)
+        kept, same = p.lstm.forward(p.X[:n], lengths=given)
+        assert outputs.tobytes() == kept.tobytes(), n
+        assert last.c.tobytes() == same.c.tobytes(), n
 
 
 @settings(deadline=None, derandomize=True, max_examples=20 if SLOW else 250, database=None)

@@ -231,8 +231,9 @@ def as_floats(name, values, dtype, ndim):
         For values that are not numbers, ragged lists, other dimensions, NaN, infinity.
     """
     array = as_numbers(name, values)
-    with np.errstate(over="ignore"):  # infinity is found below
-        array = np.ascontiguousarray(array, dtype) if array.ndim else array
+    if array.ndim and not (array.dtype == dtype and array.flags.c_contiguous):
+        with np.errstate(over="ignore"):  # infinity is found below
+            array = np.ascontiguousarray(array, dtype)
     if not array.flags.writeable:
         array = array.copy()  # a read-only array is a type of its own to Numba, and compiles anew
     if array.ndim != ndim:

@@ -17,6 +17,7 @@ from numlstm.data.validation import (
     check_size,
 )
 from numlstm.kernels.layout import gather_sequences, scatter_sequences
+from numlstm.kernels.lstm import Carry
 from numlstm.nn.at_once import AtOnce
 from numlstm.nn.masks import MaskSeed
 from numlstm.nn.memory import Workspace, aligned_empty, weight_vectors
@@ -224,7 +225,12 @@ class LSTM(StoredWeights):
             gather_sequences(X, order, active, sorted_X)
             x = time_major(sorted_X)
         first = load_state(stack.states(workspace, "first", N), state, "state", order, stack.widths)
-        last = stack.states(workspace, "last", N)
+        if lengths is None and stack.padded_widths == stack.widths:
+            shape = len(self._panels), N
+            found = LSTMState(*(np.empty((*shape, w), self.dtype) for w in stack.widths))
+            last = [Carry(*pair) for pair in zip(*found, strict=True)]
+        else:
+            found, last = None, stack.states(workspace, "last", N)
         width = stack.width
         outputs = aligned_empty((N, T, width), self.dtype)
         batch = Batch(x, active)
@@ -242,7 +248,7 @@ class LSTM(StoredWeights):
         if lengths is not None:
             scatter_sequences(rows, order, active, outputs)
         kept = kept and (kept, order)
-        return outputs, read_state(last, order, stack.widths), kept
+        return outputs, found or read_state(last, order, stack.widths), kept
 
     def backward(self, d_outputs, d_state=None):
         """Backpropagate through time, once for each call of `forward`.

@@ -1,5 +1,6 @@
 """Batches of sequences as the kernels see them: rows sorted by length, and where they lie."""
 
+import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -30,6 +31,12 @@ class Batch(NamedTuple):
         return len(self.active) - 1, int(self.active[0])
 
 
+@functools.lru_cache(maxsize=32)
+def _every_row(n_samples, n_timesteps):
+    """Return what `sort_by_length` does without lengths; nobody writes to it."""
+    return np.arange(n_samples), full_length(n_samples, n_timesteps)
+
+
 def full_length(n_rows, n_timesteps):
     """Return the `active` vector of a batch in which every row has the same length."""
     active = np.full(n_timesteps + 1, n_rows, np.int64)
@@ -46,7 +53,7 @@ def time_major(array, start=0):
 def sort_by_length(lengths, n_samples, n_timesteps):
     """Return the order of the rows, longest first, and how many are active at each step."""
     if lengths is None:
-        return np.arange(n_samples), full_length(n_samples, n_timesteps)
+        return _every_row(n_samples, n_timesteps)
     order = np.argsort(-lengths, kind="stable")
     ended = np.bincount(lengths, minlength=n_timesteps + 1)
     return order, n_samples - np.cumsum(ended)

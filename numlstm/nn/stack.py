@@ -51,6 +51,7 @@ class LSTMStack:
         self.width = hidden_size * self.n_directions  # of a layer's output
         self.widths = hidden_size, hidden_size  # of h and c
         self.Hp, self.Hq = round_up(hidden_size, VL), round_up(hidden_size, 2 * VL)
+        self.padded_widths = self.Hp, self.Hp
         inputs = [input_size] + [self.width] * (n_layers - 1)
         sizes = [(n, hidden_size) for n in inputs for _ in range(self.n_directions)]
         self.layout = PanelLayout(sizes, dtype)

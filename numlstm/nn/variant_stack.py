@@ -44,6 +44,7 @@ class VariantStack:
         self.widths = self.n_features, hidden_size
         self.width = self.n_features * self.n_directions  # of a layer's output
         self.Hq, self.Rq = round_up(hidden_size, self.wide), round_up(self.n_features, self.wide)
+        self.padded_widths = self.Rq, self.Hq
         inputs = [input_size] + [self.width] * (n_layers - 1)
         sizes = [(n, hidden_size) for n in inputs for _ in range(self.n_directions)]
         self.layout = VariantLayout(sizes, dtype, variant)
