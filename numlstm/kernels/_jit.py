@@ -31,6 +31,8 @@ from pathlib import Path
 import numba
 from numba import config
 
+from numlstm.kernels._helper_compiler import HelperCompiler
+
 FASTMATH = {"contract", "reassoc", "nsz", "arcp"}
 _OPTIONS = {"fastmath": FASTMATH, "error_model": "numpy", "nogil": True, "_nrt": False}
 
@@ -167,6 +169,9 @@ def parallel_kernel(function):
 def helper(function):
     """Compile a piece of a kernel. LLVM inlines it; it needs no cache entry of its own.
 
-    Nor wrappers for Python and C, which took a fifth of the compiling: Python must not call it.
+    Nor wrappers for Python and C, which took a fifth of the compiling, nor machine code, another
+    fifth: Python must not call it.
     """
-    return numba.njit(**_OPTIONS, no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)
+    return numba.njit(
+        **_OPTIONS, no_cpython_wrapper=True, no_cfunc_wrapper=True, pipeline_class=HelperCompiler
+    )(function)
