@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numba
 import numpy as np
 import pytest
 from numba import config
@@ -239,6 +240,33 @@ def test_a_second_process_compiles_nothing():
     assert len(counts) == len(KERNELS) + 1
     assert {name: (hits, misses) for name, (hits, misses) in counts.items() if misses} == {}
     assert min(hits for hits, _ in counts.values()) > 0
+
+
+@_jit.helper
+def doubled(x):
+    return x + x
+
+
+@_jit.helper
+def added_and_doubled(x, y):
+    return doubled(x + y)
+
+
+@numba.njit
+def calls_helpers(x, y):
+    return added_and_doubled(x, y) + doubled(x)
+
+
+@pytest.mark.skipif(config.DISABLE_JIT, reason="nothing is compiled")
+def test_a_helper_has_machine_code_only_as_part_of_its_callers():
+    assert calls_helpers(3, 4) == 20
+    assert calls_helpers(0.25, 0.5) == 2.0
+    for helper in (doubled, added_and_doubled):
+        assert len(helper.overloads) == 2
+        for compiled in helper.overloads.values():
+            name = compiled.fndesc.llvm_func_name
+            assert name in compiled.library.get_llvm_str()
+            assert compiled.library.get_pointer_to_function(name) == 0
 
 
 # Numbers -------------------------------------------------------------------------------------
