@@ -188,13 +188,12 @@ class SequenceNetwork:
         else:
             kernel, kind = regression_loss, (REGRESSION_LOSSES[loss], self.quantile)
         total = kernel(*kind, rows, targets, weights, active, self.dense.width, scale, rows)
-        self._backward(kept, features, active, out, self.gradient, ws)
+        self._backward(kept, features, active, out, self._d_panels, self._d_head, ws)
         return total
 
-    def _backward(self, kept, features, active, d_out, gradient, workspace, dX=None):
-        """Add to a flat gradient, and write the gradient of the inputs if it is wanted."""
-        split, stack = self.stack.layout.size, self.stack
-        d_panels, d_head = stack.layout.views(gradient[:split]), gradient[split:]
+    def _backward(self, kept, features, active, d_out, d_panels, d_head, workspace, dX=None):
+        """Add to the gradients of weights, and write that of the inputs if it is wanted."""
+        stack = self.stack
         d_features = self.dense.backward(self._head, features, active, d_out, d_head, workspace)
         _, B = kept.batch.shape
         carry = stack.states(workspace, "carry", B, dh=True)
@@ -231,9 +230,11 @@ class SequenceNetwork:
         ends[:, : self.dense.n_outputs] = d_ends
         out[last] = ends
         spare = aligned_zeros(self.gradient.shape, self.dtype)  # of the weights; nobody asked
+        layout = self.stack.layout
+        spares = layout.views(spare[: layout.size]), spare[layout.size :]
         n_inputs = self.stack.layout.sizes[0][0]
         dX = workspace.take("dX", *batch.shape, self.stack.padded_inputs(n_inputs))
-        self._backward(kept, features, active, out, spare, workspace, time_major(dX))
+        self._backward(kept, features, active, out, *spares, workspace, time_major(dX))
         return dX[:, :, :n_inputs]
 
     def step(self, x, state):

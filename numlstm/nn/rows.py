@@ -84,8 +84,11 @@ def load_batch(sequences, rows, workspace, name="batch"):
     """
     lengths = sequences.lengths[rows]
     T = int(lengths.max())
-    order, active = sort_by_length(None if lengths.min() == T else lengths, len(rows), T)
-    rows = rows[order]
+    if lengths.min() == T:
+        _, active = sort_by_length(None, len(rows), T)
+    else:
+        order, active = sort_by_length(lengths, len(rows), T)
+        rows = rows[order]
     x = workspace.take(name, T, len(rows), sequences.values.shape[1])
     gather_rows(sequences.values, sequences.starts[rows], active, x)
     return Batch(time_major(x), active), rows
