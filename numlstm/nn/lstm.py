@@ -23,7 +23,7 @@ from numlstm.nn.masks import MaskSeed
 from numlstm.nn.memory import Workspace, aligned_empty, weight_vectors
 from numlstm.nn.rows import Batch, batch_first, sort_by_length, time_major
 from numlstm.nn.stack import LSTMStack
-from numlstm.nn.state import load_state, read_state
+from numlstm.nn.state import load_state, no_state, read_state
 from numlstm.nn.stored import StoredWeights
 from numlstm.nn.variant import check_variant, initial_variant_weights
 from numlstm.nn.weights import LSTMGradients, LSTMState, LSTMTrace
@@ -224,7 +224,11 @@ class LSTM(StoredWeights):
             sorted_X = workspace.take("X", T, N, D)
             gather_sequences(X, order, active, sorted_X)
             x = time_major(sorted_X)
-        first = load_state(stack.states(workspace, "first", N), state, "state", order, stack.widths)
+        if state is None:
+            first = no_state(stack, workspace, N)
+        else:
+            first = stack.states(workspace, "first", N)
+            load_state(first, state, "state", order, stack.widths)
         if lengths is None and stack.padded_widths == stack.widths:
             shape = len(self._panels), N
             found = LSTMState(*(np.empty((*shape, w), self.dtype) for w in stack.widths))

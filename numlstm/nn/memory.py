@@ -94,3 +94,8 @@ class Workspace:
         out = self.take(name, *shape)
         out.fill(0)
         return out
+
+    def kept_zeros(self, name, *shape):
+        """Return zeros that nobody writes to: they are filled only when they are new."""
+        view = self._views.get(name)
+        return view if view is not None and view.shape == shape else self.zeros(name, *shape)

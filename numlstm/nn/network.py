@@ -16,6 +16,7 @@ from numlstm.nn.dense import Dense
 from numlstm.nn.lstm import LSTM
 from numlstm.nn.memory import Workspace, aligned_zeros, weight_vectors
 from numlstm.nn.rows import full_length, time_major
+from numlstm.nn.state import no_state
 from numlstm.nn.variant import (
     as_weights,
     check_variant,
@@ -142,7 +143,7 @@ class SequenceNetwork:
 
     def _forward(self, batch, workspace, *, keep=False, **training):
         T, B = batch.shape
-        first = self.stack.states(workspace, "first", B)
+        first = no_state(self.stack, workspace, B)
         last = self.stack.states(workspace, "last", B)
         outputs = None
         if self.per_step:

@@ -3,7 +3,18 @@
 import numpy as np
 
 from numlstm.data.validation import as_floats, check_shape
+from numlstm.kernels.lstm import Carry
 from numlstm.nn.weights import LSTMState
+
+
+def no_state(stack, workspace, n_rows):
+    """Return the carries of a pass that begins with zeros; they are not to be written to."""
+    n = stack.n_layers * stack.n_directions
+    h, c = (
+        workspace.kept_zeros(f"no {part}", n, n_rows, wide)
+        for part, wide in zip("hc", stack.padded_widths, strict=True)
+    )
+    return [Carry(*pair) for pair in zip(h, c, strict=True)]
 
 
 def load_state(carries, state, name, order, widths):
