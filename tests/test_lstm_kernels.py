@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numba import config
 
 from numlstm import LSTM, LSTMState
-from numlstm.kernels import lstm
+from numlstm.kernels import _threads, lstm
 from numlstm.nn import reference
 from numlstm.nn.gradcheck import relative_error
 
@@ -201,19 +201,27 @@ def test_every_number_of_rows_gives_a_row_the_same_bits(dtype):
 @dtypes
 @pytest.mark.parametrize("lengths", ["none", "mixed"])
 def test_weights_from_far_give_the_same_bits(lengths, dtype, monkeypatch):
-    """Inference requests large weights ahead; the pass that keeps its gates does not."""
+    """Many rows request large weights ahead; fewer than CUT_ROWS do not."""
     sizes = 104, 400
     if SLOW:
         sizes = 5, 9
         monkeypatch.setattr(lstm, "FAR_WEIGHTS", 0)
     p = make_problem(43, 3, *sizes, lengths=lengths, dtype=dtype, state=False)
     assert p.lstm._panels[0].weights.size >= lstm.FAR_WEIGHTS
-    for n in range(lstm.CUT_ROWS - 1, 44):
-        given = None if p.lengths is None else p.lengths[:n]
-        outputs, last = p.lstm(p.X[:n], lengths=given)
-        kept, same = p.lstm.forward(p.X[:n], lengths=given)
-        assert outputs.tobytes() == kept.tobytes(), n
-        assert last.c.tobytes() == same.c.tobytes(), n
+
+    def run_rows(call, rows):
+        given = None if p.lengths is None else p.lengths[rows]
+        outputs, last = call(p.X[rows], lengths=given)
+        return outputs, last.c[0]
+
+    few = [run_rows(p.lstm, slice(k, k + 11)) for k in range(0, 43, 11)]
+    outputs, c = (np.concatenate(parts) for parts in zip(*few, strict=True))
+    with _threads.thread_limit(1):
+        for n in range(lstm.CUT_ROWS - 1, 44):
+            for call in (p.lstm, p.lstm.forward):
+                found, last = run_rows(call, slice(n))
+                assert found.tobytes() == outputs[:n].tobytes(), n
+                assert last.tobytes() == c[:n].tobytes(), n
 
 
 @settings(deadline=None, derandomize=True, max_examples=20 if SLOW else 250, database=None)

@@ -149,7 +149,7 @@ def lstm_forward_chunk(
     low, high = first_row(active, worker, n_workers), first_row(active, worker + 1, n_workers)
     flat, h_flat, c_flat, out = flattened(gates), flattened(h), flattened(c), outputs.data
     weights, bias = flattened(panels.weights), flattened(panels.bias)
-    far = weights.size >= FAR_WEIGHTS and gates.shape[1] < T
+    far = weights.size >= FAR_WEIGHTS
     for s in range(T):
         t = T - 1 - s if reverse else s
         n, size, stop = active[t], B * Hp, min(active[t], high)
