@@ -17,13 +17,12 @@ from numlstm.data.validation import (
     check_size,
 )
 from numlstm.kernels.layout import gather_sequences, scatter_sequences
-from numlstm.kernels.lstm import Carry
 from numlstm.nn.at_once import AtOnce
 from numlstm.nn.masks import MaskSeed
 from numlstm.nn.memory import Workspace, aligned_empty, weight_vectors
 from numlstm.nn.rows import Batch, batch_first, sort_by_length, time_major
 from numlstm.nn.stack import LSTMStack
-from numlstm.nn.state import load_state, no_state, read_state
+from numlstm.nn.state import carries_of, load_state, no_state, read_state
 from numlstm.nn.stored import StoredWeights
 from numlstm.nn.variant import check_variant, initial_variant_weights
 from numlstm.nn.weights import LSTMGradients, LSTMState, LSTMTrace
@@ -229,10 +228,10 @@ class LSTM(StoredWeights):
         else:
             first = stack.states(workspace, "first", N)
             load_state(first, state, "state", order, stack.widths)
-        if lengths is None and stack.padded_widths == stack.widths:
+        if lengths is None and stack.padded_widths == stack.widths:  # users' rows are the kernels'
             shape = len(self._panels), N
             found = LSTMState(*(np.empty((*shape, w), self.dtype) for w in stack.widths))
-            last = [Carry(*pair) for pair in zip(*found, strict=True)]
+            last = carries_of(*found)
         else:
             found, last = None, stack.states(workspace, "last", N)
         width = stack.width

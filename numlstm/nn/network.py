@@ -84,13 +84,18 @@ class SequenceNetwork:
         sizes = {name: self.geometry[name] for name in names}
         vectors = weight_vectors(2, split + self.dense.size, dtype, **sizes)
         self.parameters, self.gradient = vectors
-        self._head, self._d_head = self.parameters[split:], self.gradient[split:]
+        self._d_panels, self._d_head = self._views(self.gradient)
+        self._head = self.parameters[split:]
         self.lstm._adopt(self.parameters[:split])
         self._panels = self.lstm._panels
-        self._d_panels = self.stack.layout.views(self.gradient[:split])
         self.workspace = Workspace(self.dtype)
         self.class_weights = np.ones(n_outputs)  # of the log loss
         self.quantile = 0.5  # of the quantile loss
+
+    def _views(self, flat):
+        """Return the panels of the layers and the dense layer's part of a flat vector."""
+        layout = self.stack.layout
+        return layout.views(flat[: layout.size]), flat[layout.size :]
 
     def initialise(self, forget_bias, rng):
         """Draw fresh parameters.
@@ -231,11 +236,9 @@ class SequenceNetwork:
         ends[:, : self.dense.n_outputs] = d_ends
         out[last] = ends
         spare = aligned_zeros(self.gradient.shape, self.dtype)  # of the weights; nobody asked
-        layout = self.stack.layout
-        spares = layout.views(spare[: layout.size]), spare[layout.size :]
         n_inputs = self.stack.layout.sizes[0][0]
         dX = workspace.take("dX", *batch.shape, self.stack.padded_inputs(n_inputs))
-        self._backward(kept, features, active, out, *spares, workspace, time_major(dX))
+        self._backward(kept, features, active, out, *self._views(spare), workspace, time_major(dX))
         return dX[:, :, :n_inputs]
 
     def step(self, x, state):
@@ -254,26 +257,25 @@ class SequenceNetwork:
 
     def get_weights(self, flat=None):
         """Return a flat vector, by default the parameters, in plain layout: a dict of arrays."""
-        flat, out = self.parameters if flat is None else flat, {}
-        layout = self.stack.layout
-        split = layout.size
-        for k, panels in enumerate(layout.views(flat[:split])):
-            arrays = layout.unpack(panels)._asdict().items()
+        layers, head = self._views(self.parameters if flat is None else flat)
+        out = {}
+        for k, panels in enumerate(layers):
+            arrays = self.stack.layout.unpack(panels)._asdict().items()
             out |= {f"lstm.{k}.{name}": array for name, array in arrays if array is not None}
-        out["dense.W"], out["dense.b"] = self.dense.get_weights(flat[split:])
+        out["dense.W"], out["dense.b"] = self.dense.get_weights(head)
         return out
 
     def set_weights(self, arrays, flat=None):
         """Write a dict of `get_weights` into a flat vector, by default the parameters."""
-        flat, split = self.parameters if flat is None else flat, self.stack.layout.size
-        for k, panels in enumerate(self.stack.layout.views(flat[:split])):
+        layers, head = self._views(self.parameters if flat is None else flat)
+        for k, panels in enumerate(layers):
             # Copies: those of a file may be read-only, a type for which Numba would compile anew.
             own = [
                 np.array(array) if (array := arrays.get(f"lstm.{k}.{name}")) is not None else None
                 for name in weight_fields(self.variant)
             ]
             self.stack.layout.pack(as_weights(self.variant, own), panels)
-        self.dense.set_weights(flat[split:], arrays["dense.W"], arrays["dense.b"])
+        self.dense.set_weights(head, arrays["dense.W"], arrays["dense.b"])
 
     def __getstate__(self):
         """Return what a copy or a pickle needs: geometry and parameters in plain layout."""

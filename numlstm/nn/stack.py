@@ -9,13 +9,14 @@ import numpy as np
 
 from numlstm.kernels._threads import launch
 from numlstm.kernels.bptt import Transposed, lstm_backward_chunk
-from numlstm.kernels.lstm import Carry, Lookup, Tape, lstm_forward_chunk
+from numlstm.kernels.lstm import Lookup, Tape, lstm_forward_chunk
 from numlstm.kernels.one_sequence import lstm_backward_row_chunk, lstm_forward_row_chunk
 from numlstm.kernels.products import Rows
 from numlstm.kernels.team import new_team
 from numlstm.nn.between import drop
 from numlstm.nn.memory import aligned_zeros
 from numlstm.nn.rows import Batch, time_major
+from numlstm.nn.state import carries_of
 from numlstm.nn.weight_gradients import add_weight_gradients
 from numlstm.nn.weights import PanelLayout, round_up, transpose, unpack_gates, vector_lanes
 
@@ -64,7 +65,7 @@ class LSTMStack:
         n, wide = self.n_layers * self.n_directions, self.Hq if dh else self.Hp
         h = workspace.zeros(name + ".h", n, n_rows, wide)
         c = workspace.zeros(name + ".c", n, n_rows, self.Hp)
-        return [Carry(h[k], c[k]) for k in range(n)]
+        return carries_of(h, c)
 
     @property
     def shares(self):

@@ -7,14 +7,16 @@ from numlstm.kernels.lstm import Carry
 from numlstm.nn.weights import LSTMState
 
 
+def carries_of(h, c):
+    """Return arrays (layers x directions, rows, width) as carries that share their memory."""
+    return [Carry(*pair) for pair in zip(h, c, strict=True)]
+
+
 def no_state(stack, workspace, n_rows):
     """Return the carries of a pass that begins with zeros; they are not to be written to."""
     n = stack.n_layers * stack.n_directions
-    h, c = (
-        workspace.kept_zeros(f"no {part}", n, n_rows, wide)
-        for part, wide in zip("hc", stack.padded_widths, strict=True)
-    )
-    return [Carry(*pair) for pair in zip(h, c, strict=True)]
+    parts = zip("hc", stack.padded_widths, strict=True)
+    return carries_of(*(workspace.kept_zeros(f"no {s}", n, n_rows, wide) for s, wide in parts))
 
 
 def load_state(carries, state, name, order, widths):

@@ -5,7 +5,6 @@ from typing import NamedTuple
 import numpy as np
 
 from numlstm.kernels._threads import launch
-from numlstm.kernels.lstm import Carry
 from numlstm.kernels.products import Rows
 from numlstm.kernels.variants import VariantMasks, VariantTape, variant_forward_chunk
 from numlstm.kernels.variants_backward import (
@@ -17,6 +16,7 @@ from numlstm.kernels.variants_backward import (
 from numlstm.nn.between import drop
 from numlstm.nn.memory import aligned_zeros
 from numlstm.nn.rows import Batch, time_major
+from numlstm.nn.state import carries_of
 from numlstm.nn.variant import n_gates
 from numlstm.nn.variant_layout import VariantLayout
 from numlstm.nn.weight_gradients import add_weight_gradients
@@ -56,7 +56,7 @@ class VariantStack:
         n = self.n_layers * self.n_directions
         h = workspace.zeros(name + ".h", n, n_rows, self.Rq)
         c = workspace.zeros(name + ".c", n, n_rows, self.Hq)
-        return [Carry(h[k], c[k]) for k in range(n)]
+        return carries_of(h, c)
 
     def padded_inputs(self, n_inputs):
         """Return the elements that a row of gradients of inputs takes."""
