@@ -230,6 +230,13 @@ def as_floats(name, values, dtype, ndim):
     ValueError
         For values that are not numbers, ragged lists, other dimensions, NaN, infinity.
     """
+    array = as_unchecked_floats(name, values, dtype, ndim)
+    check_finite(name, array)
+    return array
+
+
+def as_unchecked_floats(name, values, dtype, ndim):
+    """Do what `as_floats` does, and let NaN and infinity pass."""
     array = as_numbers(name, values)
     if array.ndim and not (array.dtype == dtype and array.flags.c_contiguous):
         with np.errstate(over="ignore"):  # infinity is found below
@@ -240,7 +247,6 @@ def as_floats(name, values, dtype, ndim):
         raise ValueError(
             f"{name} must have {ndim} dimensions, got {array.ndim} (shape {array.shape})"
         )
-    check_finite(name, array)
     return array
 
 

@@ -19,6 +19,7 @@ from numba import config, prange, types
 from numba._dispatcher import compute_fingerprint
 from numba.core import cgutils
 from numba.extending import intrinsic
+from numba.np.ufunc import parallel
 
 from numlstm.kernels._cores_llvm import current_core, leave_core
 from numlstm.kernels._jit import kernel, parallel_kernel
@@ -59,18 +60,21 @@ def available_threads():
     wanted = getattr(_local, "limit", None)
     if wanted is not None:
         return min(wanted, config.NUMBA_NUM_THREADS)
-    start_pool()
-    return min(numba.get_num_threads(), _default_limit())
+    return min(threads_of_numba(), _default_limit())
 
 
+@functools.cache
 def _default_limit():
-    global _limit
-    if _limit is None:
-        _limit = _environment_limit()
-    return _limit
+    return _environment_limit()
 
 
-_limit = None
+def threads_of_numba():
+    """Return what `numba.get_num_threads` does, without its locks.
+
+    They take 46 us after a pass, which has emptied the caches of what they need (Zen 3).
+    """
+    start_pool()
+    return parallel._get_num_threads()
 
 
 @functools.cache
@@ -128,8 +132,7 @@ def launch(chunk, *args, work, at_most=2**31):
     if n == 1 or not _busy.acquire(blocking=False):
         chunk(*args, 0, 1)
         return
-    start_pool()
-    before = numba.get_num_threads()
+    before = threads_of_numba()
     try:
         if n != before:
             numba.set_num_threads(n)

@@ -4,11 +4,10 @@ Everything runs on one thread: a step of a small model is microseconds, and a ca
 meeting of threads costs as much.
 """
 
-import numpy as np
-
 from numlstm.kernels._flat import flattened
 from numlstm.kernels._jit import helper, kernel
 from numlstm.kernels.cell import cell_forward
+from numlstm.kernels.finite import is_finite
 from numlstm.kernels.preactivations import preactivations
 from numlstm.kernels.products import ZERO, Rows, row_times_gates
 from numlstm.kernels.simd import flush_denormals, lanes, never_inline, restore_denormals
@@ -53,18 +52,6 @@ def step_row(parameters, place, H, x, at, h, prev, after, c, c_at, gates):
         row_times_gates(room, ZERO, W, hidden, prev, H, parameters, w, size, room, ZERO, W, n)
         cell = c_at + p * VL
         cell_forward(room, ZERO, W, cells, cell, cell, hidden, after + p * VL, VL, n)
-
-
-@helper
-def is_finite(values):
-    """Return whether no element is NaN or infinite.
-
-    Not by a sum: ``total + v - v`` is ``total`` to a compiler that may reassociate.
-    """
-    for k in range(values.size):
-        if not abs(values[k]) < np.inf:
-            return False
-    return True
 
 
 @helper

@@ -46,30 +46,40 @@ class AtOnce:
         if work_of_pass(self._products, T, N) >= _threads.WORK_PER_THREAD:
             return None
         shape = (stack.n_layers, N, stack.hidden_size)
+        zeros, room = self._room(N)
         if state is None:
-            state = LSTMState(np.zeros(shape, dtype), np.zeros(shape, dtype))
-        elif not isinstance(state, LSTMState):
+            state = zeros
+        elif not (
+            isinstance(state, LSTMState)
+            and _is_ready(state.h, shape, dtype)
+            and _is_ready(state.c, shape, dtype)
+        ):
             return None
-        for array, expected in ((X, X.shape), (state.h, shape), (state.c, shape)):
-            if (
-                type(array) is not np.ndarray
-                or array.dtype != dtype
-                or array.shape != expected
-                or not array.flags.carray  # else Numba would compile anew
-            ):
-                return None
+        if not _is_ready(X, X.shape, dtype):
+            return None
         outputs = np.empty((N, T, stack.hidden_size), dtype)
         new = LSTMState(np.empty(shape, dtype), np.empty(shape, dtype))
-        room = self._room(N)
         if not run_steps(self._parameters, self._places, X, *state, *room, outputs, *new):
             return None
         return outputs, new
 
     def _room(self, n_rows):
-        """Return this thread's arrays to work in."""
-        room = getattr(self._local, "room", None)
-        if room is None or room[0].shape[2] != n_rows:
-            n, Hp, W = self._stack.n_layers, self._stack.Hp, 4 * self._stack.lanes
+        """Return this thread's zeros, as a state, and its arrays to work in."""
+        found = getattr(self._local, "room", None)
+        if found is None or found[0].h.shape[1] != n_rows:
+            stack = self._stack
+            n, H, Hp, W = stack.n_layers, stack.hidden_size, stack.Hp, 4 * stack.lanes
+            zeros = LSTMState(*(aligned_zeros((n, n_rows, H), stack.dtype) for _ in "hc"))
             shapes = ((n, 2, n_rows, Hp), (n, n_rows, Hp), (2, 1, n_rows, W))
-            room = self._local.room = [aligned_zeros(s, self._stack.dtype) for s in shapes]
-        return room
+            found = self._local.room = zeros, [aligned_zeros(s, stack.dtype) for s in shapes]
+        return found
+
+
+def _is_ready(array, shape, dtype):
+    """Return whether a kernel can read an array as it is: without compiling anew, for one."""
+    return (
+        type(array) is np.ndarray
+        and array.dtype == dtype
+        and array.shape == shape
+        and array.flags.carray
+    )

@@ -7,7 +7,6 @@ import numpy as np
 from numlstm.data.validation import (
     LARGEST_COUNT,
     LARGEST_DEPTH,
-    as_floats,
     as_random_state,
     check_bool,
     check_dtype,
@@ -17,6 +16,7 @@ from numlstm.data.validation import (
     check_size,
 )
 from numlstm.kernels.layout import gather_sequences, scatter_sequences
+from numlstm.nn.arguments import as_finite
 from numlstm.nn.at_once import AtOnce
 from numlstm.nn.masks import MaskSeed
 from numlstm.nn.memory import Workspace, aligned_empty, weight_vectors
@@ -207,7 +207,7 @@ class LSTM(StoredWeights):
         return outputs, last
 
     def _run(self, X, lengths, state, workspace, keep=False, train=False):
-        X = as_floats("X", X, self.dtype, 3)
+        X = as_finite("X", X, self.dtype, 3)
         N, T, D = X.shape
         stack = self._stack
         if D != self.input_size or not N or not T:
@@ -284,7 +284,7 @@ class LSTM(StoredWeights):
         width = stack.width
         target = None
         if d_outputs is not None:
-            d_outputs = as_floats("d_outputs", d_outputs, self.dtype, 3)
+            d_outputs = as_finite("d_outputs", d_outputs, self.dtype, 3)
             check_shape("d_outputs", d_outputs, (N, T, width))
             if active[T - 1] == N:
                 target = batch_first(d_outputs, width)
@@ -338,7 +338,7 @@ class LSTM(StoredWeights):
             found = self._at_once(x[:, None], state)
             if found is not None:
                 return found[0][:, 0], found[1]
-        x = as_floats("x", x, self.dtype, 2)
+        x = as_finite("x", x, self.dtype, 2)
         check_shape("x", x, (max(len(x), 1), self.input_size))
         outputs, state = self(x[:, None], state=state)
         return outputs[:, 0], state

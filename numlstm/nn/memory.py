@@ -76,6 +76,7 @@ class Workspace:
         self.dtype = np.dtype(dtype)
         self._buffers = {}
         self._views = {}
+        self._made = {}
 
     def take(self, name, *shape):
         """Return an array of this name and shape; its content is whatever was there."""
@@ -95,7 +96,9 @@ class Workspace:
         out.fill(0)
         return out
 
-    def kept_zeros(self, name, *shape):
-        """Return zeros that nobody writes to: they are filled only when they are new."""
-        view = self._views.get(name)
-        return view if view is not None and view.shape == shape else self.zeros(name, *shape)
+    def once(self, name, key, make):
+        """Return what ``make()`` returned when this name was last asked for with another key."""
+        found = self._made.get(name)
+        if found is None or found[0] != key:
+            found = self._made[name] = key, make()
+        return found[1]

@@ -3,6 +3,7 @@
 `LSTM` and the networks of the estimators share it: time-major rows sorted by length in, `Rows` out.
 """
 
+import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -78,6 +79,10 @@ class LSTMStack:
         return (panels.n_inputs + panels.n_units + 64) * 4 * self.Hp
 
     def _tape(self, workspace, k, T, B, keep):
+        make = functools.partial(self._new_tape, workspace, k, T, B, keep)
+        return workspace.once(f"tape{k}", (T, B, keep), make)
+
+    def _new_tape(self, workspace, k, T, B, keep):
         P, S = self.Hp // self.lanes, T if keep else (1 if B > 1 else min(T, RING_STEPS))
         name = f"tape{k}" if keep else "ring"
         return Tape(

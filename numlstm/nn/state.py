@@ -2,8 +2,10 @@
 
 import numpy as np
 
-from numlstm.data.validation import as_floats, check_shape
+from numlstm.data.validation import check_shape
 from numlstm.kernels.lstm import Carry
+from numlstm.nn.arguments import as_finite
+from numlstm.nn.memory import aligned_zeros
 from numlstm.nn.weights import LSTMState
 
 
@@ -14,9 +16,12 @@ def carries_of(h, c):
 
 def no_state(stack, workspace, n_rows):
     """Return the carries of a pass that begins with zeros; they are not to be written to."""
-    n = stack.n_layers * stack.n_directions
-    parts = zip("hc", stack.padded_widths, strict=True)
-    return carries_of(*(workspace.kept_zeros(f"no {s}", n, n_rows, wide) for s, wide in parts))
+
+    def zeros():
+        shape = stack.n_layers * stack.n_directions, n_rows
+        return carries_of(*(aligned_zeros((*shape, w), stack.dtype) for w in stack.padded_widths))
+
+    return workspace.once("no state", n_rows, zeros)
 
 
 def load_state(carries, state, name, order, widths):
@@ -34,7 +39,7 @@ def load_state(carries, state, name, order, widths):
     if not isinstance(state, (tuple, list)) or len(state) != 2:
         raise TypeError(f"{name} must be an LSTMState (h, c), got {state!r}")
     for part, values, width in zip(("h", "c"), state, widths, strict=True):
-        array = as_floats(f"{name}.{part}", values, carries[0].c.dtype, 3)
+        array = as_finite(f"{name}.{part}", values, carries[0].c.dtype, 3)
         check_shape(f"{name}.{part}", array, (len(carries), len(order), width))
         for k, carry in enumerate(carries):
             getattr(carry, part)[:, :width] = array[k, order]

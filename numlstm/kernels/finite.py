@@ -1,0 +1,27 @@
+"""Whether numbers are finite: the check of everything that comes from users."""
+
+from numlstm.kernels._jit import helper, kernel
+
+
+@helper
+def is_finite(values):
+    """Return whether no element of a flat array is NaN or infinite.
+
+    Zero times either is NaN, which no compiler may take for zero without ``nnan``. A difference
+    like ``v - v`` is zero to one that may reassociate, and a loop that ends at the first find has
+    one element in a step.
+    """
+    total = values.dtype.type(0)
+    for k in range(values.size):
+        total += values[k] * values.dtype.type(0)
+    return total == 0
+
+
+@kernel
+def all_finite(values):
+    """Return whether no element of a flat array is NaN or infinite.
+
+    NumPy makes an array of answers first: 90 us for 3,000 elements after a pass, which has emptied
+    the caches of all that Python needs, and 180 us for 320,000 (Zen 3).
+    """
+    return is_finite(values)
