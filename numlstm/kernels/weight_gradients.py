@@ -161,9 +161,10 @@ def weight_gradients_chunk(
     denormals = flush_denormals()
     K, wide, places, counts = D + H, 2 * lanes(weights), pieces[0], pieces[1]
     T, t, row = active.shape[0] - 1, ZERO, ZERO
+    n_panels = weights.size // (K * wide)
     while t < T and active[t] > 0:
         n_pieces, n, t, row = pack_run(x, h, active, d, D, H, t, row, packed, places, counts)
-        for q in range(worker, weights.size // (K * wide), n_workers):
+        for q in range(n_panels * worker // n_workers, n_panels * (worker + 1) // n_workers):
             panel = q // side * apart + q % side * wide
             right, b, b_k = d.data, panel + places[0], d.row
             if n_pieces > 1:
