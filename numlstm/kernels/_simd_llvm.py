@@ -113,6 +113,18 @@ def request_line(builder, pointer, *, write=False, near=3):
     builder.call(prefetch, [builder.bitcast(pointer, byte), *hints])
 
 
+@intrinsic
+def request(typingctx, array, position):
+    """Request the line of memory of an element for L2, where it will be needed soon."""
+
+    def codegen(context, builder, sig, args):
+        place = element_pointer(context, builder, sig.args[0], *args)
+        request_line(builder, place, near=2)
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64), codegen
+
+
 def _item_bytes(vector):
     return 8 if isinstance(vector.element, ir.DoubleType) else 4
 

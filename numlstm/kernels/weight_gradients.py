@@ -14,6 +14,7 @@ from numlstm.kernels.simd import (
     load,
     make_copy,
     never_inline,
+    request,
     restore_denormals,
     splat,
     store,
@@ -54,11 +55,19 @@ def pack_single_columns(A, a, row, n, start, stop, packed, first, at):
 
 
 @helper
-def outer_product(packed, count, B, b, b_k, n, C, c):
-    """C[count, 2 * VL] += A[n, count].T @ B[n, 2 * VL] with A's columns packed in tiles at 0."""
+def outer_product(packed, count, B, b, b_k, n, following, C, c):
+    """C[count, 2 * VL] += A[n, count].T @ B[n, 2 * VL] with A's columns packed in tiles at 0.
+
+    B's next panel, at `following`, is requested meanwhile, each tile its share: else the first tile
+    waits for memory.
+    """
     never_inline()
     wide, K, at = 2 * lanes(C), TILE_ROWS, 0
+    share, m = n * TILE_ROWS // count + 1, ZERO
     while count >= TILE_ROWS:
+        for _ in range(min(share, n - m)):
+            request(B, following + m * b_k)
+            m += 1
         tile_full(C, c, wide, packed, at, 1, K, 0, B, b, b_k, n, 1, C, c, wide)
         at, c, count = at + RUN * TILE_ROWS, c + TILE_ROWS * wide, count - TILE_ROWS
     if count >= 4:
@@ -170,7 +179,9 @@ def weight_gradients_chunk(
             if n_pieces > 1:
                 right, b, b_k = columns, ZERO, wide
                 join_pieces(d, panel, places, counts, n_pieces, columns)
-            outer_product(packed, K, right, b, b_k, n, weights, q * K * wide)
+            following = b + wide if (q + 1) % side else b + apart - (side - 1) * wide
+            following = following if q + 1 < n_panels else b
+            outer_product(packed, K, right, b, b_k, n, following, weights, q * K * wide)
             if sums.size:
                 add_row_sums(right, b, b_k, n, sums, q * wide)
     restore_denormals(denormals)
