@@ -32,7 +32,7 @@ TOP = {"numlstm", "cli", "commands", "demo", "__main__"}
 
 # Inside the ground floor, from the bottom up; private modules and `simd` lie below all of them.
 KERNEL_LEVELS = (
-    {"activations", "dropout", "optimizers", "products", "team", "vectors"},
+    {"activations", "checks", "dropout", "optimizers", "products", "team", "vectors"},
     {"cell", "layout", "preactivations", "softmax"},
     {"lstm"},
     {"bptt", "losses", "stepping", "variants"},

@@ -22,15 +22,16 @@ FAR_WEIGHTS = 800_000  # elements that L2 does not hold, and a shared L3 hardly
 
 
 @helper
-def preactivations(x, at, D, h, prev, H, weights, w, init, i, i_row, gates, g, first, stop):
+def preactivations(x, at, D, h, prev, H, weights, w, size, init, i, i_row, gates, g, first, stop):
     """Set gates = init + x @ Wx + h @ Wh: pre-activations of one panel, rows first .. stop.
 
-    The panel's weights, start and rows lie at w, i and g. `init` is a bias (i_row 0) or the gates
-    themselves (i_row W), which then hold the rows that tokens look up.
+    The panel's weights, start and rows lie at w, i and g; half a panel has `size` elements. `init`
+    is a bias (i_row 0) or the gates themselves (i_row W), which then hold the rows that tokens look
+    up. With H = 0 the hidden states are taken for zero.
     """
     never_inline()
     half = 2 * lanes(gates)
-    W, Hp, size = 2 * half, h.shape[2], (D + H) * half
+    W, Hp = 2 * half, h.shape[2]
     data, row = x.data, x.row
     rows = max(ZERO, stop - first)
     short_stop = first + SHORT_ROWS * short_tiles(rows)
@@ -63,7 +64,9 @@ def preactivations(x, at, D, h, prev, H, weights, w, init, i, i_row, gates, g, f
 
 
 @helper
-def far_preactivations(x, at, D, h, prev, H, weights, w, init, i, i_row, gates, g, first, stop):
+def far_preactivations(
+    x, at, D, h, prev, H, weights, w, size, init, i, i_row, gates, g, first, stop
+):
     """Do what `preactivations` does for CUT_ROWS rows and more, with weights that come from far.
 
     They arrive only while the first rows of a panel are computed, and the others wait: so the tiles
@@ -72,7 +75,7 @@ def far_preactivations(x, at, D, h, prev, H, weights, w, init, i, i_row, gates, 
     """
     never_inline()
     half = 2 * lanes(gates)
-    W, Hp, size = 2 * half, h.shape[2], (D + H) * half
+    W, Hp = 2 * half, h.shape[2]
     data, row, rows = x.data, x.row, stop - first
     short_stop = first + SHORT_ROWS * short_tiles(rows)
     share = 2 * VECTOR_BYTES // rows + 1  # bytes for each row and step of the sum

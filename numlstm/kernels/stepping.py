@@ -7,7 +7,7 @@ meeting of threads costs as much.
 from numlstm.kernels._flat import flattened
 from numlstm.kernels._jit import helper, kernel
 from numlstm.kernels.cell import cell_forward
-from numlstm.kernels.finite import is_finite
+from numlstm.kernels.checks import is_finite
 from numlstm.kernels.preactivations import preactivations
 from numlstm.kernels.products import ZERO, Rows, row_times_gates
 from numlstm.kernels.simd import flush_denormals, lanes, never_inline, restore_denormals
@@ -27,12 +27,12 @@ def step_layer(parameters, place, H, x, at, row, h, prev, after, c, c_at, gates)
     w0, b0, D = place
     B, Hp = h.shape[2], h.shape[3]
     W, VL = gates.shape[3], lanes(gates)
-    steps, rows = h.reshape(-1, B, Hp), Rows(x, 0, 0, row)
+    steps, rows, half = h.reshape(-1, B, Hp), Rows(x, 0, 0, row), (D + H) * W // 2
     room, cells, hidden = flattened(gates), flattened(c), flattened(h)
     for p in range(Hp // VL):
         preactivations(
-            rows, at, D, steps, prev, H, parameters, w0 + p * (D + H) * W, parameters, b0 + p * W,
-            ZERO, gates, ZERO, ZERO, B,
+            rows, at, D, steps, prev, H, parameters, w0 + 2 * p * half, half, parameters,
+            b0 + p * W, ZERO, gates, ZERO, ZERO, B,
         )  # fmt: skip
         cell = c_at + p * VL
         cell_forward(room, ZERO, W, cells, cell, cell, hidden, after + p * VL, Hp, B)

@@ -6,6 +6,7 @@ workers gives the same bits.
 """
 
 from numlstm.kernels._jit import helper, kernel
+from numlstm.kernels.checks import is_zero
 from numlstm.kernels.products import ZERO, next_run, tile_1, tile_2, tile_4, tile_full
 from numlstm.kernels.simd import (
     TILE_ROWS,
@@ -63,7 +64,7 @@ def outer_product(packed, count, B, b, b_k, n, following, C, c):
     """
     never_inline()
     wide, K, at = 2 * lanes(C), TILE_ROWS, 0
-    share, m = n * TILE_ROWS // count + 1, ZERO
+    share, m = n * TILE_ROWS // max(1, count) + 1, ZERO
     while count >= TILE_ROWS:
         for _ in range(min(share, n - m)):
             request(B, following + m * b_k)
@@ -103,17 +104,16 @@ def add_row_sums(B, b, row, n, sums, at):
 
 
 @helper
-def pack_run(x, h, active, d, D, H, t, row, packed, places, counts):
-    """Pack the columns of x and h of the next RUN rows, from row `row` after time t on.
+def pack_run(x, h, active, d, D, H, t, row, end, packed, places, counts):
+    """Pack the columns of x and h of the next RUN rows before time `end`, from row `row` of t on.
 
     Rows follow in the order (t, row). Where rows have ended there are gaps between steps: `places`
     and `counts` get where each piece of d without a gap begins, and its rows. Returns the number of
     pieces, the rows of all, and the t and row to go on from.
     """
-    T = active.shape[0] - 1
     n = pieces = ZERO
-    while n < RUN and t < T and active[t] > 0:
-        stop = next_run(active, t)
+    while n < RUN and t < end and active[t] > 0:
+        stop = min(end, next_run(active, t))
         size = active[t] * (stop - t)
         rows = min(RUN - n, size - row)
         a, b = x.start + t * x.step + row * x.row, h.start + t * h.step + row * h.row
@@ -171,8 +171,13 @@ def weight_gradients_chunk(
     K, wide, places, counts = D + H, 2 * lanes(weights), pieces[0], pieces[1]
     T, t, row = active.shape[0] - 1, ZERO, ZERO
     n_panels = weights.size // (K * wide)
+    # Hidden states of zeros, before the first step of most sequences, add nothing.
+    fresh = H > 0 and is_zero(h.data, h.start, active[0] * h.row)
     while t < T and active[t] > 0:
-        n_pieces, n, t, row = pack_run(x, h, active, d, D, H, t, row, packed, places, counts)
+        used, end = (ZERO, 1) if fresh and t == 0 else (H, T)
+        n_pieces, n, t, row = pack_run(
+            x, h, active, d, D, used, t, row, end, packed, places, counts
+        )  # fmt: skip
         for q in range(n_panels * worker // n_workers, n_panels * (worker + 1) // n_workers):
             panel = q // side * apart + q % side * wide
             right, b, b_k = d.data, panel + places[0], d.row
@@ -181,7 +186,7 @@ def weight_gradients_chunk(
                 join_pieces(d, panel, places, counts, n_pieces, columns)
             following = b + wide if (q + 1) % side else b + apart - (side - 1) * wide
             following = following if q + 1 < n_panels else b
-            outer_product(packed, K, right, b, b_k, n, following, weights, q * K * wide)
+            outer_product(packed, D + used, right, b, b_k, n, following, weights, q * K * wide)
             if sums.size:
                 add_row_sums(right, b, b_k, n, sums, q * wide)
     restore_denormals(denormals)

@@ -1,7 +1,7 @@
 """Arrays of users on their way to a kernel."""
 
 from numlstm.data.validation import as_unchecked_floats, check_finite
-from numlstm.kernels.finite import all_finite
+from numlstm.kernels.checks import all_finite
 
 
 def as_finite(name, values, dtype, ndim):

@@ -1,4 +1,4 @@
-"""Whether numbers are finite: the check of everything that comes from users."""
+"""What is known of many numbers at once: that they are finite, that all are zero."""
 
 from numlstm.kernels._jit import helper, kernel
 
@@ -15,6 +15,15 @@ def is_finite(values):
     for k in range(values.size):
         total += values[k] * values.dtype.type(0)
     return total == 0
+
+
+@helper
+def is_zero(values, at, count):
+    """Return whether `count` elements of a flat array, from `at` on, are all zero."""
+    others = 0
+    for k in range(at, at + count):
+        others += values[k] != 0
+    return others == 0
 
 
 @kernel
