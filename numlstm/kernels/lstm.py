@@ -147,7 +147,6 @@ def lstm_forward_chunk(
     B, Hp, T = h.shape[1], h.shape[2], active.shape[0] - 1
     W, VL = gates.shape[3], lanes(gates)
     D, H = panels.n_inputs, panels.n_units
-    half = (D + H) * W // 2
     low, high = first_row(active, worker, n_workers), first_row(active, worker + 1, n_workers)
     flat, h_flat, c_flat, out = flattened(gates), flattened(h), flattened(c), outputs.data
     weights, bias = flattened(panels.weights), flattened(panels.bias)
@@ -164,15 +163,15 @@ def lstm_forward_chunk(
         used = H if s > 0 or not is_zero(h_flat, h_prev + low * Hp, (stop - low) * Hp) else ZERO
         for p in range(gates.shape[0]):
             g = (p * gates.shape[1] + t % gates.shape[1]) * B * W
-            w, i, i_row, init = 2 * p * half, p * W, ZERO, bias
+            w, i, i_row, init = p * (D + H) * W, p * W, ZERO, bias
             if lookup.tokens.size:
                 look_up(lookup, t, B, p, gates, g, low, stop)
                 i, i_row, init = g, W, flat
             if far and stop - low >= CUT_ROWS:
-                far_preactivations(x, x.start + t * x.step, D, h, h_prev, used, weights, w, half,
+                far_preactivations(x, x.start + t * x.step, D, h, h_prev, H, used, weights, w,
                                    init, i, i_row, gates, g, low, stop)  # fmt: skip
             else:
-                preactivations(x, x.start + t * x.step, D, h, h_prev, used, weights, w, half,
+                preactivations(x, x.start + t * x.step, D, h, h_prev, H, used, weights, w,
                                init, i, i_row, gates, g, low, stop)  # fmt: skip
             at = low * Hp + p * VL
             cell_forward(flat, g + low * W, W, c_flat, c_prev + at, c_next + at,

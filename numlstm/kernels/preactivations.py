@@ -22,16 +22,16 @@ FAR_WEIGHTS = 800_000  # elements that L2 does not hold, and a shared L3 hardly
 
 
 @helper
-def preactivations(x, at, D, h, prev, H, weights, w, size, init, i, i_row, gates, g, first, stop):
+def preactivations(x, at, D, h, prev, H, used, weights, w, init, i, i_row, gates, g, first, stop):
     """Set gates = init + x @ Wx + h @ Wh: pre-activations of one panel, rows first .. stop.
 
-    The panel's weights, start and rows lie at w, i and g; half a panel has `size` elements. `init`
-    is a bias (i_row 0) or the gates themselves (i_row W), which then hold the rows that tokens look
-    up. With H = 0 the hidden states are taken for zero.
+    The panel's weights, start and rows lie at w, i and g. `init` is a bias (i_row 0) or the gates
+    themselves (i_row W), which then hold the rows that tokens look up. `used` is H, or 0 where the
+    hidden states are zero and add nothing.
     """
     never_inline()
     half = 2 * lanes(gates)
-    W, Hp = 2 * half, h.shape[2]
+    W, Hp, size = 2 * half, h.shape[2], (D + H) * half
     data, row = x.data, x.row
     rows = max(ZERO, stop - first)
     short_stop = first + SHORT_ROWS * short_tiles(rows)
@@ -40,32 +40,32 @@ def preactivations(x, at, D, h, prev, H, weights, w, size, init, i, i_row, gates
         while stop - r >= 4:
             ir, xr, hr, gr = ik + r * i_row, at + r * row, prev + r * Hp, gk + r * W
             if r < short_stop:
-                pair_short(init, ir, i_row, data, xr, row, D, h, hr, Hp, H, weights, wk, 0,
+                pair_short(init, ir, i_row, data, xr, row, D, h, hr, Hp, used, weights, wk, 0,
                            gates, gr, W)  # fmt: skip
                 r += SHORT_ROWS
             elif stop - r >= TILE_ROWS:
-                pair_full(init, ir, i_row, data, xr, row, D, h, hr, Hp, H, weights, wk, 0,
+                pair_full(init, ir, i_row, data, xr, row, D, h, hr, Hp, used, weights, wk, 0,
                           gates, gr, W)  # fmt: skip
                 r += TILE_ROWS
             else:
-                pair_4(init, ir, i_row, data, xr, row, D, h, hr, Hp, H, weights, wk, 0,
+                pair_4(init, ir, i_row, data, xr, row, D, h, hr, Hp, used, weights, wk, 0,
                        gates, gr, W)  # fmt: skip
                 r += 4
     left = rows_left_over(rows)
     r = stop - left
     ir, xr, hr, gr = i + r * i_row, at + r * row, prev + r * Hp, g + r * W
     if left >= 2:
-        pair_2x2(init, ir, i_row, data, xr, row, D, h, hr, Hp, H, weights, w, size,
+        pair_2x2(init, ir, i_row, data, xr, row, D, h, hr, Hp, used, weights, w, size,
                  gates, gr, W)  # fmt: skip
         ir, xr, hr, gr, left = ir + 2 * i_row, xr + 2 * row, hr + 2 * Hp, gr + 2 * W, left - 2
     if left == 1:
-        pair_1x2(init, ir, i_row, data, xr, row, D, h, hr, Hp, H, weights, w, size,
+        pair_1x2(init, ir, i_row, data, xr, row, D, h, hr, Hp, used, weights, w, size,
                  gates, gr, W)  # fmt: skip
 
 
 @helper
 def far_preactivations(
-    x, at, D, h, prev, H, weights, w, size, init, i, i_row, gates, g, first, stop
+    x, at, D, h, prev, H, used, weights, w, init, i, i_row, gates, g, first, stop
 ):
     """Do what `preactivations` does for CUT_ROWS rows and more, with weights that come from far.
 
@@ -75,7 +75,7 @@ def far_preactivations(
     """
     never_inline()
     half = 2 * lanes(gates)
-    W, Hp = 2 * half, h.shape[2]
+    W, Hp, size = 2 * half, h.shape[2], (D + H) * half
     data, row, rows = x.data, x.row, stop - first
     short_stop = first + SHORT_ROWS * short_tiles(rows)
     share = 2 * VECTOR_BYTES // rows + 1  # bytes for each row and step of the sum
@@ -86,14 +86,14 @@ def far_preactivations(
             ir, xr, hr, gr = ik + r * i_row, at + r * row, prev + r * Hp, gk + r * W
             f = following + (r - first) * size // rows
             if r < short_stop:
-                far_short(init, ir, i_row, data, xr, row, D, h, hr, Hp, H, weights, wk, f,
+                far_short(init, ir, i_row, data, xr, row, D, h, hr, Hp, used, weights, wk, f,
                           SHORT_ROWS * share, gates, gr, W)  # fmt: skip
                 r += SHORT_ROWS
             elif stop - r >= TILE_ROWS:
-                far_full(init, ir, i_row, data, xr, row, D, h, hr, Hp, H, weights, wk, f,
+                far_full(init, ir, i_row, data, xr, row, D, h, hr, Hp, used, weights, wk, f,
                          TILE_ROWS * share, gates, gr, W)  # fmt: skip
                 r += TILE_ROWS
             else:
-                far_4(init, ir, i_row, data, xr, row, D, h, hr, Hp, H, weights, wk, f,
+                far_4(init, ir, i_row, data, xr, row, D, h, hr, Hp, used, weights, wk, f,
                       4 * share, gates, gr, W)  # fmt: skip
                 r += 4

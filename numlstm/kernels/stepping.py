@@ -31,7 +31,7 @@ def step_layer(parameters, place, H, x, at, row, h, prev, after, c, c_at, gates)
     room, cells, hidden = flattened(gates), flattened(c), flattened(h)
     for p in range(Hp // VL):
         preactivations(
-            rows, at, D, steps, prev, H, parameters, w0 + 2 * p * half, half, parameters,
+            rows, at, D, steps, prev, H, H, parameters, w0 + 2 * p * half, parameters,
             b0 + p * W, ZERO, gates, ZERO, ZERO, B,
         )  # fmt: skip
         cell = c_at + p * VL

@@ -22,7 +22,7 @@ from numlstm.nn.masks import MaskSeed
 from numlstm.nn.memory import Workspace, aligned_empty, weight_vectors
 from numlstm.nn.rows import Batch, batch_first, sort_by_length, time_major
 from numlstm.nn.stack import LSTMStack
-from numlstm.nn.state import carries_of, load_state, no_state, read_state
+from numlstm.nn.state import carries_of, kept_carries, load_state, no_state, read_state
 from numlstm.nn.stored import StoredWeights
 from numlstm.nn.variant import check_variant, initial_variant_weights
 from numlstm.nn.weights import LSTMGradients, LSTMState, LSTMTrace
@@ -233,7 +233,7 @@ class LSTM(StoredWeights):
             found = LSTMState(*(np.empty((*shape, w), self.dtype) for w in stack.widths))
             last = carries_of(*found)
         else:
-            found, last = None, stack.states(workspace, "last", N)
+            found, last = None, kept_carries(stack, workspace, "last", N)
         width = stack.width
         outputs = aligned_empty((N, T, width), self.dtype)
         batch = Batch(x, active)

@@ -16,7 +16,7 @@ from numlstm.nn.dense import Dense
 from numlstm.nn.lstm import LSTM
 from numlstm.nn.memory import Workspace, aligned_zeros, weight_vectors
 from numlstm.nn.rows import full_length, time_major
-from numlstm.nn.state import no_state
+from numlstm.nn.state import kept_carries, no_state
 from numlstm.nn.variant import (
     as_weights,
     check_variant,
@@ -128,6 +128,8 @@ class SequenceNetwork:
             return time_major(workspace.take("features", *batch.shape, self.stack.width))
         _, B = batch.shape
         R, top = self.stack.widths[0], last[-self.stack.n_directions :]
+        if len(top) == 1:
+            return time_major(top[0].h[np.newaxis])
         features = workspace.take("features", 1, B, self.stack.width)
         for d, carry in enumerate(top):
             features[0, :, d * R : (d + 1) * R] = carry.h[:, :R]
@@ -149,7 +151,7 @@ class SequenceNetwork:
     def _forward(self, batch, workspace, *, keep=False, **training):
         T, B = batch.shape
         first = no_state(self.stack, workspace, B)
-        last = self.stack.states(workspace, "last", B)
+        last = kept_carries(self.stack, workspace, "last", B)
         outputs = None
         if self.per_step:
             outputs = time_major(workspace.take("features", T, B, self.stack.width))

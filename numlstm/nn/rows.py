@@ -37,8 +37,9 @@ def _every_row(n_samples, n_timesteps):
     return np.arange(n_samples), full_length(n_samples, n_timesteps)
 
 
+@functools.lru_cache(maxsize=32)
 def full_length(n_rows, n_timesteps):
-    """Return the `active` vector of a batch in which every row has the same length."""
+    """Return the `active` vector of a batch of rows of one length; nobody writes to it."""
     active = np.full(n_timesteps + 1, n_rows, np.int64)
     active[-1] = 0
     return active

@@ -17,7 +17,7 @@ from numlstm.kernels.team import new_team
 from numlstm.nn.between import drop
 from numlstm.nn.memory import aligned_zeros
 from numlstm.nn.rows import Batch, time_major
-from numlstm.nn.state import carries_of
+from numlstm.nn.state import zeroed_carries
 from numlstm.nn.weight_gradients import add_weight_gradients
 from numlstm.nn.weights import PanelLayout, round_up, transpose, unpack_gates, vector_lanes
 
@@ -63,10 +63,8 @@ class LSTMStack:
 
     def states(self, workspace, name, n_rows, dh=False):
         """Return zeroed carries, one per layer and direction. With `dh`, of gradients."""
-        n, wide = self.n_layers * self.n_directions, self.Hq if dh else self.Hp
-        h = workspace.zeros(name + ".h", n, n_rows, wide)
-        c = workspace.zeros(name + ".c", n, n_rows, self.Hp)
-        return carries_of(h, c)
+        widths = self.Hq if dh else self.Hp, self.Hp
+        return zeroed_carries(self, workspace, name, n_rows, widths)
 
     @property
     def shares(self):

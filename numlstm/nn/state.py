@@ -14,14 +14,31 @@ def carries_of(h, c):
     return [Carry(*pair) for pair in zip(h, c, strict=True)]
 
 
-def no_state(stack, workspace, n_rows):
-    """Return the carries of a pass that begins with zeros; they are not to be written to."""
+def kept_carries(stack, workspace, name, n_rows, widths=None):
+    """Return carries, one per layer and direction, that were zeros when they were new."""
+    return _kept(stack, workspace, name, n_rows, widths or stack.padded_widths)[0]
 
+
+def zeroed_carries(stack, workspace, name, n_rows, widths=None):
+    """Return carries of zeros, one per layer and direction."""
+    carries, h, c = _kept(stack, workspace, name, n_rows, widths or stack.padded_widths)
+    h.fill(0)
+    c.fill(0)
+    return carries
+
+
+def _kept(stack, workspace, name, n_rows, widths):
     def zeros():
         shape = stack.n_layers * stack.n_directions, n_rows
-        return carries_of(*(aligned_zeros((*shape, w), stack.dtype) for w in stack.padded_widths))
+        h, c = (aligned_zeros((*shape, width), stack.dtype) for width in widths)
+        return carries_of(h, c), h, c
 
-    return workspace.once("no state", n_rows, zeros)
+    return workspace.once(name, (n_rows, widths), zeros)
+
+
+def no_state(stack, workspace, n_rows):
+    """Return the carries of a pass that begins with zeros; they are not to be written to."""
+    return kept_carries(stack, workspace, "no state", n_rows)
 
 
 def load_state(carries, state, name, order, widths):

@@ -16,7 +16,7 @@ from numlstm.kernels.variants_backward import (
 from numlstm.nn.between import drop
 from numlstm.nn.memory import aligned_zeros
 from numlstm.nn.rows import Batch, time_major
-from numlstm.nn.state import carries_of
+from numlstm.nn.state import zeroed_carries
 from numlstm.nn.variant import n_gates
 from numlstm.nn.variant_layout import VariantLayout
 from numlstm.nn.weight_gradients import add_weight_gradients
@@ -53,10 +53,7 @@ class VariantStack:
 
     def states(self, workspace, name, n_rows, dh=False):
         """Return zeroed carries, one per layer and direction; those of gradients are the same."""
-        n = self.n_layers * self.n_directions
-        h = workspace.zeros(name + ".h", n, n_rows, self.Rq)
-        c = workspace.zeros(name + ".c", n, n_rows, self.Hq)
-        return carries_of(h, c)
+        return zeroed_carries(self, workspace, name, n_rows)
 
     def padded_inputs(self, n_inputs):
         """Return the elements that a row of gradients of inputs takes."""

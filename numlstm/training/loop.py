@@ -3,6 +3,7 @@
 book/07_training.md does the same in NumPy, with the same losses digit for digit.
 """
 
+import math
 import warnings
 from typing import NamedTuple
 
@@ -55,7 +56,7 @@ class Optimizer:
     def step(self, gradient, rate):
         """Update the parameters; return False, changing nothing, for a gradient not finite."""
         norm = global_norm(gradient)
-        if not np.isfinite(norm):
+        if not math.isfinite(norm):
             return False
         clip = self.clip_norm
         scale = clip / norm if clip is not None and norm > clip else 1.0
@@ -155,7 +156,7 @@ def _epoch(network, problem, settings, rng, optimizer):
         batch_loss = accumulate(network, problem, rows, 1 / share, settings.loss, seed)
         penalty = add_penalty(network, settings.alpha / share)
         total, weight = total + batch_loss + penalty * share, weight + share
-        if not np.isfinite(total):
+        if not math.isfinite(total):
             return None
         if not optimizer.step(network.gradient, settings.learning_rate_init):
             return None
