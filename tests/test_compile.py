@@ -24,7 +24,6 @@ KERNELS = (
     weight_gradients.weight_gradients_chunk,
     layout.gather_sequences,
     layout.scatter_sequences,
-    layout.pack_panels,
     layout.unpack_panels_chunk,
     layout.transpose_panels_chunk,
     stepping.run_steps,

@@ -53,20 +53,6 @@ def transpose_panels_chunk(panels, first, count, out, worker, n_workers):
 
 
 @kernel
-def pack_panels(rows, panels):
-    """Write weights (K, 4H), gates i, f, g, o, as panels (P, 2, K, 2 * VL) padded with zeros."""
-    P, _, K, wide = panels.shape
-    VL, H = wide // 2, rows.shape[1] // 4
-    for p in range(P):
-        for gate in range(4):
-            for k in range(K):
-                for j in range(VL):
-                    unit = p * VL + j
-                    value = rows[k, gate * H + unit] if unit < H else 0.0
-                    panels[p, gate // 2, k, gate % 2 * VL + j] = value
-
-
-@kernel
 def unpack_panels_chunk(panels, rows, worker, n_workers):
     """Write its share of panels (P, 2, K, 2 * VL) as weights (K, 4H) with gates i, f, g, o."""
     never_inline()

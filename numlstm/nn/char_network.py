@@ -11,7 +11,6 @@ from numlstm.kernels.generation import (
     generate_tokens_chunk,
     read_tokens_chunk,
 )
-from numlstm.kernels.layout import pack_panels
 from numlstm.kernels.lstm import Lookup
 from numlstm.kernels.products import Rows, rows_times_panels_chunk
 from numlstm.kernels.softmax import (
@@ -30,6 +29,7 @@ from numlstm.nn.weights import (
     LSTMWeights,
     initial_weights,
     pack,
+    pack_panels,
     round_up,
     transpose,
     unpack,
@@ -127,7 +127,7 @@ class CharNetwork:
 
     def _pack_input(self, Wx, inputs):
         pairs, rows, wide = self._input_shape
-        pack_panels(np.ascontiguousarray(Wx, self.dtype), inputs.reshape(pairs // 2, 2, rows, wide))
+        pack_panels(Wx, inputs.reshape(pairs // 2, 2, rows, wide))
 
     def table(self, workspace):
         """Return what each token adds to the first layer's pre-activations, (V, P * W)."""

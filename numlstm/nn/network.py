@@ -271,11 +271,7 @@ class SequenceNetwork:
         """Write a dict of `get_weights` into a flat vector, by default the parameters."""
         layers, head = self._views(self.parameters if flat is None else flat)
         for k, panels in enumerate(layers):
-            # Copies: those of a file may be read-only, a type for which Numba would compile anew.
-            own = [
-                np.array(array) if (array := arrays.get(f"lstm.{k}.{name}")) is not None else None
-                for name in weight_fields(self.variant)
-            ]
+            own = [arrays.get(f"lstm.{k}.{name}") for name in weight_fields(self.variant)]
             self.stack.layout.pack(as_weights(self.variant, own), panels)
         self.dense.set_weights(head, arrays["dense.W"], arrays["dense.b"])
 
