@@ -7,7 +7,17 @@ workers gives the same bits.
 
 from numlstm.kernels._jit import helper, kernel
 from numlstm.kernels.checks import is_zero
-from numlstm.kernels.products import ZERO, next_run, tile_1, tile_2, tile_4, tile_full
+from numlstm.kernels.products import (
+    SHORT_ROWS,
+    ZERO,
+    next_run,
+    short_tiles,
+    tile_1,
+    tile_2,
+    tile_4,
+    tile_full,
+    tile_short,
+)
 from numlstm.kernels.simd import (
     TILE_ROWS,
     flush_denormals,
@@ -22,37 +32,35 @@ from numlstm.kernels.simd import (
 )
 from numlstm.kernels.vectors import copy_vectors
 
-copy_tile_row = make_copy(TILE_ROWS)
+copy_tile_row, copy_short_row = make_copy(TILE_ROWS), make_copy(SHORT_ROWS)
 
 RUN = 512  # rows of a sum per pass: RUN x 2 vectors stay in the nearest caches
 
 
 @helper
-def pack_columns(A, a, row, n, count, packed, first, at):
+def pack_columns(A, a, row, n, count, packed, first, at, n_short):
     """Copy A[n, count] to columns first .. first + count of tiles (tiles, RUN, TILE_ROWS).
 
-    They become rows at .. at + n of each tile. A column of a wide matrix touches a new page at
-    every row; a packed tile is read in order.
+    They become rows at .. at + n of each tile; the first `n_short` tiles have SHORT_ROWS columns. A
+    column of a wide matrix touches a new page at every row; a packed tile is read in order.
     """
-    head = min(count, -first % TILE_ROWS)
-    whole = (count - head) // TILE_ROWS
-    pack_single_columns(A, a, row, n, ZERO, head, packed, first, at)
-    for tile in range(whole):
-        source = a + head + tile * TILE_ROWS
-        target = (first + head + tile * TILE_ROWS) * RUN + at * TILE_ROWS
+    column, stop = first, first + count
+    while column < stop:
+        short = column < n_short * SHORT_ROWS
+        width, k = (SHORT_ROWS, column) if short else (TILE_ROWS, column + n_short)
+        tile, place = k // width, k % width
+        source, target = a + column - first, (tile * RUN + at) * TILE_ROWS + place
+        if place > 0 or stop - column < width:
+            for m in range(n):
+                packed[target + m * TILE_ROWS] = A[source + m * row]
+            column += 1
+            continue
         for m in range(n):
-            copy_tile_row(A, source + m * row, packed, target + m * TILE_ROWS)
-    pack_single_columns(A, a, row, n, head + whole * TILE_ROWS, count, packed, first, at)
-
-
-@helper
-def pack_single_columns(A, a, row, n, start, stop, packed, first, at):
-    """Copy columns start .. stop of A[n, :], none of them a whole tile, to their tiles."""
-    for column in range(start, stop):
-        tile, place = (first + column) // TILE_ROWS, (first + column) % TILE_ROWS
-        target = (tile * RUN + at) * TILE_ROWS + place
-        for m in range(n):
-            packed[target + m * TILE_ROWS] = A[a + m * row + column]
+            if short:
+                copy_short_row(A, source + m * row, packed, target + m * TILE_ROWS)
+            else:
+                copy_tile_row(A, source + m * row, packed, target + m * TILE_ROWS)
+        column += width
 
 
 @helper
@@ -63,14 +71,20 @@ def outer_product(packed, count, B, b, b_k, n, following, C, c):
     waits for memory.
     """
     never_inline()
-    wide, K, at = 2 * lanes(C), TILE_ROWS, 0
+    wide, K, at = 2 * lanes(C), TILE_ROWS, ZERO
     share, m = n * TILE_ROWS // max(1, count) + 1, ZERO
-    while count >= TILE_ROWS:
+    n_short = short_tiles(count)
+    while n_short > 0 or count >= TILE_ROWS:
         for _ in range(min(share, n - m)):
             request(B, following + m * b_k)
             m += 1
-        tile_full(C, c, wide, packed, at, 1, K, 0, B, b, b_k, n, 1, C, c, wide)
-        at, c, count = at + RUN * TILE_ROWS, c + TILE_ROWS * wide, count - TILE_ROWS
+        if n_short > 0:
+            tile_short(C, c, wide, packed, at, 1, K, 0, B, b, b_k, n, 1, C, c, wide)
+            c, count, n_short = c + SHORT_ROWS * wide, count - SHORT_ROWS, n_short - 1
+        else:
+            tile_full(C, c, wide, packed, at, 1, K, 0, B, b, b_k, n, 1, C, c, wide)
+            c, count = c + TILE_ROWS * wide, count - TILE_ROWS
+        at += RUN * TILE_ROWS
     if count >= 4:
         tile_4(C, c, wide, packed, at, 1, K, 0, B, b, b_k, n, 1, C, c, wide)
         at, c, count = at + 4, c + 4 * wide, count - 4
@@ -82,8 +96,8 @@ def outer_product(packed, count, B, b, b_k, n, following, C, c):
 
 
 def packed_size(count):
-    """Return the elements that `pack_columns` needs for `count` columns."""
-    return -(-count // TILE_ROWS) * TILE_ROWS * RUN
+    """Return the elements that `pack_columns` needs for `count` columns, or more."""
+    return (-(-count // TILE_ROWS) + 1) * TILE_ROWS * RUN
 
 
 @helper
@@ -111,14 +125,15 @@ def pack_run(x, h, active, d, D, H, t, row, end, packed, places, counts):
     and `counts` get where each piece of d without a gap begins, and its rows. Returns the number of
     pieces, the rows of all, and the t and row to go on from.
     """
+    n_short = short_tiles(D + H)
     n = pieces = ZERO
     while n < RUN and t < end and active[t] > 0:
         stop = min(end, next_run(active, t))
         size = active[t] * (stop - t)
         rows = min(RUN - n, size - row)
         a, b = x.start + t * x.step + row * x.row, h.start + t * h.step + row * h.row
-        pack_columns(x.data, a, x.row, rows, D, packed, ZERO, n)
-        pack_columns(h.data, b, h.row, rows, H, packed, D, n)
+        pack_columns(x.data, a, x.row, rows, D, packed, ZERO, n, n_short)
+        pack_columns(h.data, b, h.row, rows, H, packed, D, n, n_short)
         places[pieces], counts[pieces] = d.start + t * d.step + row * d.row, rows
         n, pieces, row = n + rows, pieces + 1, row + rows
         if row == size:
