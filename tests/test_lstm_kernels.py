@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from numba import config
 
 from numlstm import LSTM, LSTMState
-from numlstm.kernels import _threads, lstm
+from numlstm.kernels import _threads, lstm, products
+from numlstm.kernels.checks import all_finite
 from numlstm.nn import reference
 from numlstm.nn.gradcheck import relative_error
 
@@ -222,6 +223,65 @@ def test_weights_from_far_give_the_same_bits(lengths, dtype, monkeypatch):
                 found, last = run_rows(call, slice(n))
                 assert found.tobytes() == outputs[:n].tobytes(), n
                 assert last.tobytes() == c[:n].tobytes(), n
+
+
+@pytest.mark.kernel
+@dtypes
+@pytest.mark.parametrize("lengths", ["none", "mixed"])
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_rows_without_a_state_among_others_get_the_same_bits(bidirectional, lengths, dtype):
+    """A worker whose rows all begin with zeros leaves a product out; the others do not."""
+    p = make_problem(10, 3, 2, 9, lengths=lengths, bidirectional=bidirectional, dtype=dtype)
+    state = LSTMState(p.state.h.copy(), p.state.c.copy())
+    state.h[:, ::2] = 0
+
+    def run_rows(rows):
+        given = None if p.lengths is None else p.lengths[rows]
+        first = LSTMState(state.h[:, rows], state.c[:, rows])
+        outputs, last = p.lstm.forward(p.X[rows], lengths=given, state=first)
+        gradients = p.lstm.backward(p.d_outputs[rows])
+        return outputs, last.c, gradients.X, gradients.state.h, gradients.weights
+
+    even, odd = slice(None, None, 2), slice(1, None, 2)
+    *whole, weights = run_rows(slice(None))
+    parts = {rows.start: run_rows(rows) for rows in (even, odd)}
+    for rows in (even, odd):
+        for found, part, axis in zip(whole, parts[rows.start], (0, 1, 0, 1), strict=False):
+            cut = found[rows] if axis == 0 else found[:, rows]
+            assert cut.tobytes() == part.tobytes()
+    for of_layer in zip(weights, parts[None][4], parts[1][4], strict=True):
+        for found, first, second in zip(*of_layer, strict=True):
+            np.testing.assert_allclose(found, first + second, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.kernel
+@dtypes
+def test_every_number_that_is_not_finite_is_found(dtype):
+    values = np.linspace(-3, 3, 37).astype(dtype)
+    limits = np.finfo(dtype)
+    values[:4] = limits.max, limits.min, limits.tiny / 4, -0.0
+    for count in range(38):
+        assert all_finite(values[:count])
+    for bad in (np.nan, np.inf, -np.inf):
+        for k in range(37):
+            other = values.copy()
+            other[k] = bad
+            with np.errstate(invalid="ignore"):  # NumPy's warning, without compiling
+                assert not all_finite(other), (bad, k)
+
+
+@pytest.mark.parametrize("tile", [6, 8])
+def test_tiles_of_two_sizes_leave_few_rows_over(tile, monkeypatch):
+    """What is left is no row, or so many that they waste little: never one beside whole tiles."""
+    cut = getattr(products.short_tiles, "py_func", products.short_tiles)
+    monkeypatch.setattr(products, "TILE_ROWS", tile)
+    monkeypatch.setattr(products, "SHORT_ROWS", tile - 1)
+    for rows in range(200):
+        left = rows - (tile - 1) * cut(rows)
+        assert left >= 0
+        left %= tile
+        assert left in (0, 2, 4) or rows < tile or (tile, rows) == (8, 13), rows
+        assert left in (0, 4) or rows < products.CUT_ROWS
 
 
 @settings(deadline=None, derandomize=True, max_examples=20 if SLOW else 250, database=None)
