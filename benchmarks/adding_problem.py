@@ -17,7 +17,7 @@ from numlstm.datasets import make_adding_problem
 from numlstm.nn.memory import Workspace
 from numlstm.nn.network import SequenceNetwork
 from numlstm.training.loop import Optimizer
-from numlstm.training.problem import Problem, accumulate, predict
+from numlstm.training.problem import Problem, accumulate, part_of, predict
 
 TIMESTEPS, UNITS, BATCH = 100, 8, 32
 RATE, HALVED_EVERY, CLIP_NORM = 5e-3, 1500, 1.0
@@ -41,7 +41,8 @@ def train(seed, steps):
     rows = np.arange(BATCH)
     for step in range(steps):
         network.gradient.fill(0)
-        accumulate(network, batch(BATCH, rng), rows, 1 / BATCH, "squared_error")
+        problem = batch(BATCH, rng)
+        accumulate(network, problem, part_of(problem, rows), 1 / BATCH, "squared_error")
         optimizer.step(network.gradient, RATE * 0.5 ** (step // HALVED_EVERY))
     return network
 

@@ -8,8 +8,8 @@ from numlstm.data.sequences import stack_sequences
 from numlstm.nn.gradcheck import numerical_gradient, relative_error
 from numlstm.nn.memory import Workspace
 from numlstm.nn.network import REGRESSION_LOSSES, SequenceNetwork
-from numlstm.nn.rows import load_batch
-from numlstm.training.problem import Problem, accumulate
+from numlstm.nn.rows import load_batch, select
+from numlstm.training.problem import Problem, accumulate, part_of
 
 QUICK = {"hidden_size": 4, "max_iter": 3, "n_threads": 1, "random_state": 0, "dtype": "float64"}
 SHAPES = {"plain": {}, "deep": {"n_layers": 2, "bidirectional": True}}
@@ -111,7 +111,7 @@ def test_the_gradient_of_every_loss(rng, loss, per_step):
     def value(flat):
         network.parameters[...] = flat
         network.gradient.fill(0)
-        return accumulate(network, problem, rows, 0.25, loss) * 0.25
+        return accumulate(network, problem, part_of(problem, rows), 0.25, loss) * 0.25
 
     start = network.parameters.copy()
     expected = numerical_gradient(value, start, eps=1e-6)
@@ -138,6 +138,8 @@ def test_the_value_of_every_loss(loss, error, expected):
     network = SequenceNetwork(1, 1, 1, dtype="float64")
     network.quantile = 0.8
     network.dense.set_weights(network._head, np.zeros((1, 1)), np.array([error]))
-    batch, _ = load_batch(stack_sequences([np.ones((2, 1))]), np.arange(1), Workspace("float64"))
+    sequences = stack_sequences([np.ones((2, 1))])
+    selection = select(sequences, np.arange(1))
+    batch = load_batch(sequences.values, selection, Workspace("float64"))
     value = network.loss_and_gradient(batch, np.zeros((1, 1)), np.ones(1), 1.0, loss)
     assert value == pytest.approx(expected)

@@ -66,30 +66,39 @@ def batch_first(array, width):
     return Rows(array.reshape(-1), 0, width, T * width)
 
 
-def load_batch(sequences, rows, workspace, name="batch"):
-    """Copy some sequences into a time-major batch, longest first.
+class Selection(NamedTuple):
+    """Some sequences, longest first: the rows of a batch.
 
-    Parameters
+    Attributes
     ----------
-    sequences : Sequences
     rows : array of int, (B,)
         Which of the sequences.
-    workspace : Workspace
-    name : str
-
-    Returns
-    -------
-    Batch
-    array of int, (B,)
-        The rows in the order of the batch.
+    starts : array of int64, (B,)
+        Where they begin.
+    active : array of int64, (T + 1,)
+        As of `Batch`.
     """
+
+    rows: np.ndarray
+    starts: np.ndarray
+    active: np.ndarray
+
+
+def select(sequences, rows):
+    """Return the `Selection` of some rows of `Sequences`; those of one length keep their order."""
     lengths = sequences.lengths[rows]
     T = int(lengths.max())
     if lengths.min() == T:
-        _, active = sort_by_length(None, len(rows), T)
+        active = full_length(len(rows), T)
     else:
         order, active = sort_by_length(lengths, len(rows), T)
         rows = rows[order]
-    x = workspace.take(name, T, len(rows), sequences.values.shape[1])
-    gather_rows(sequences.values, sequences.starts[rows], active, x)
-    return Batch(time_major(x), active), rows
+    return Selection(rows, sequences.starts[rows], active)
+
+
+def load_batch(values, selection, workspace, name="batch"):
+    """Copy selected sequences of `values` (n_rows, n_features) into a time-major batch."""
+    _, starts, active = selection
+    x = workspace.take(name, len(active) - 1, len(starts), values.shape[1])
+    gather_rows(values, starts, active, x)
+    return Batch(time_major(x), active)

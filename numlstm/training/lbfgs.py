@@ -1,9 +1,11 @@
 """Full-batch training by SciPy's L-BFGS: the right solver for small networks."""
 
+import math
+
 import numpy as np
 
 from numlstm.training.loop import describe, progress_bar
-from numlstm.training.problem import accumulate, add_penalty, passes
+from numlstm.training.problem import accumulate, add_penalty, part_of, passes
 
 
 def train_lbfgs(network, problem, settings, history, validation_score=None):
@@ -35,18 +37,16 @@ def train_lbfgs(network, problem, settings, history, validation_score=None):
 
     if not settings.max_iter:  # SciPy would do one iteration
         return "max_iter"
-    rows = np.arange(len(problem.sequences.lengths))
-    weight = problem.total_weight(rows)
+    lengths = problem.sequences.lengths
+    parts = [part_of(problem, rows) for rows in passes(len(lengths), lengths)]
+    weight = math.fsum(part.total_weight for part in parts)
     start = network.parameters.astype(np.float64)
     best, outcome = [start], ["max_iter"]
 
     def evaluate(flat):
         network.parameters[...] = flat
         network.gradient.fill(0)
-        total = sum(
-            accumulate(network, problem, part, 1 / weight, settings.loss)
-            for part in passes(len(rows), problem.sequences.lengths)
-        )
+        total = sum(accumulate(network, problem, part, 1 / weight, settings.loss) for part in parts)
         loss = total / weight + add_penalty(network, settings.alpha / weight)
         return loss, network.gradient.astype(np.float64)
 

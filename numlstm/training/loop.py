@@ -12,7 +12,7 @@ import numpy as np
 from numlstm.kernels._threads import launch
 from numlstm.kernels.optimizers import adam_step_chunk, global_norm, momentum_step_chunk
 from numlstm.nn.memory import aligned_zeros
-from numlstm.training.problem import accumulate, add_penalty
+from numlstm.training.problem import accumulate, add_penalty, part_of
 
 MOMENTUM = 0.9
 BETA1, BETA2, EPS = 0.9, 0.999, 1e-8
@@ -149,11 +149,11 @@ def train(network, problem, settings, rng, history, validation_score=None, optim
 def _epoch(network, problem, settings, rng, optimizer):
     """Return the mean loss over an epoch, or None where a gradient was not finite."""
     total, weight = 0.0, 0.0
-    for rows in batches(problem, settings, rng):
+    for part in [part_of(problem, rows) for rows in batches(problem, settings, rng)]:
         seed = rng.randint(2**31 - 1) if network.is_random else 0
-        share = problem.total_weight(rows)
+        share = part.total_weight
         network.gradient.fill(0)
-        batch_loss = accumulate(network, problem, rows, 1 / share, settings.loss, seed)
+        batch_loss = accumulate(network, problem, part, 1 / share, settings.loss, seed)
         penalty = add_penalty(network, settings.alpha / share)
         total, weight = total + batch_loss + penalty * share, weight + share
         if not math.isfinite(total):

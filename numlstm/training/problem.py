@@ -8,7 +8,7 @@ import numpy as np
 from numlstm.data.sequences import Sequences
 from numlstm.kernels.layout import gather_rows
 from numlstm.nn.memory import Workspace
-from numlstm.nn.rows import load_batch
+from numlstm.nn.rows import Selection, load_batch, select
 
 PASS_ROWS = 512  # sequences per pass where the whole data set is needed
 
@@ -69,37 +69,62 @@ class Problem(NamedTuple):
         """Whether there is a target for each time step."""
         return isinstance(self.targets, Sequences)
 
-    def total_weight(self, rows):
-        """Return the weight of all targets of some sequences."""
-        weights = self.weights[rows]
-        if self.per_step:
-            weights = weights * self.sequences.lengths[rows]
-        return float(weights.sum())
+
+class Part(NamedTuple):
+    """Some samples of a problem: what a step sees.
+
+    Attributes
+    ----------
+    selection : Selection
+    weights : array, (B,)
+        Of each sequence.
+    total_weight : float
+        Of all targets.
+    targets : array, (B, n_outputs), or None
+        None where there is one for each time step.
+    """
+
+    selection: Selection
+    weights: np.ndarray
+    total_weight: float
+    targets: np.ndarray | None
 
 
-def accumulate(network, problem, rows, scale, loss, seed=0):
-    """Return the weighted sum of losses of some sequences; add its gradient times `scale`.
+def part_of(problem, rows):
+    """Return some rows of a problem as the `Part` that a step sees.
+
+    Those of an epoch are made before its first step: beside a pass, which empties the caches, this
+    takes six times as long.
+    """
+    selection = select(problem.sequences, np.sort(rows))
+    rows = selection.rows
+    weights = problem.weights[rows]
+    if problem.per_step:
+        total = weights @ problem.sequences.lengths[rows]
+        return Part(selection, weights, float(total), None)
+    return Part(selection, weights, float(weights.sum()), problem.targets[rows])
+
+
+def accumulate(network, problem, part, scale, loss, seed=0):
+    """Return the weighted sum of losses of some samples; add its gradient times `scale`.
 
     Parameters
     ----------
     network : SequenceNetwork
     problem : Problem
-    rows : array of int
+    part : Part
     scale : float
     loss : str
     seed : int
         Of the dropout.
     """
-    batch, rows = load_batch(problem.sequences, np.sort(rows), network.workspace)
-    weights = problem.weights[rows]
+    batch = load_batch(problem.sequences.values, part.selection, network.workspace)
+    targets, weights = part.targets, part.weights
     if problem.per_step:
-        T, B = batch.shape
-        K = problem.targets.values.shape[1]
-        targets = network.workspace.take("targets", T, B, K)
-        gather_rows(problem.targets.values, problem.targets.starts[rows], batch.active, targets)
-        targets, weights = targets.reshape(T * B, K), np.tile(weights, T)
-    else:
-        targets = problem.targets[rows]
+        (T, B), given = batch.shape, problem.targets
+        targets = network.workspace.take("targets", T, B, given.values.shape[1])
+        gather_rows(given.values, given.starts[part.selection.rows], batch.active, targets)
+        targets, weights = targets.reshape(T * B, -1), np.tile(weights, T)
     return network.loss_and_gradient(batch, targets, weights, scale, loss, seed)
 
 
@@ -140,8 +165,9 @@ def predict(network, sequences, workspace):
     ends = np.cumsum(sequences.lengths)
     out = np.empty((int(ends[-1]) if network.per_step else n, K), network.dtype)
     for rows in passes(n, sequences.lengths):
-        batch, rows = load_batch(sequences, rows, workspace)
-        y = network.predict(batch, workspace)
+        selection = select(sequences, rows)
+        rows = selection.rows
+        y = network.predict(load_batch(sequences.values, selection, workspace), workspace)
         if not network.per_step:
             out[rows] = y[0]
             continue
@@ -171,7 +197,9 @@ def input_gradients(network, sequences, upstream):
     out = np.empty((int(ends[-1]), sequences.values.shape[1]), network.dtype)
     for rows in passes(len(lengths), lengths):
         workspace = Workspace(network.dtype)
-        batch, rows = load_batch(sequences, rows, workspace)
+        selection = select(sequences, rows)
+        rows = selection.rows
+        batch = load_batch(sequences.values, selection, workspace)
         dX = network.input_gradients(batch, lengths[rows], upstream, workspace)
         for r, row in enumerate(rows):
             out[ends[row] - lengths[row] : ends[row]] = dX[: lengths[row], r]
