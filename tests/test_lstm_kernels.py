@@ -266,8 +266,7 @@ def test_every_number_that_is_not_finite_is_found(dtype):
         for k in range(37):
             other = values.copy()
             other[k] = bad
-            with np.errstate(invalid="ignore"):  # NumPy's warning, without compiling
-                assert not all_finite(other), (bad, k)
+            assert not all_finite(other), (bad, k)
 
 
 @pytest.mark.parametrize("tile", [6, 8])

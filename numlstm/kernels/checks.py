@@ -1,5 +1,7 @@
 """What is known of many numbers at once: that they are finite, that all are zero."""
 
+import numpy as np
+
 from numlstm.kernels._jit import helper, kernel
 
 
@@ -7,14 +9,15 @@ from numlstm.kernels._jit import helper, kernel
 def is_finite(values):
     """Return whether no element of a flat array is NaN or infinite.
 
-    Zero times either is NaN, which no compiler may take for zero without ``nnan``. A difference
-    like ``v - v`` is zero to one that may reassociate, and a loop that ends at the first find has
-    one element in a step.
+    By counting, without ``ninf`` and ``nnan``: a loop that ends at the first find has one element
+    in a step. Not by a sum: ``v - v`` is zero to a compiler that may reassociate.
     """
-    total = values.dtype.type(0)
+    number = values.dtype.type  # counts of another width would take three times as long
+    zero, one, infinity = number(0), number(1), number(np.inf)
+    others = zero
     for k in range(values.size):
-        total += values[k] * values.dtype.type(0)
-    return total == 0
+        others += zero if abs(values[k]) < infinity else one
+    return others == zero
 
 
 @helper
