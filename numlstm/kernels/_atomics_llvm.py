@@ -8,7 +8,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from numlstm.kernels._simd_llvm import INT32, INT64, element_pointer, request_line
+from numlstm.kernels._simd_llvm import INT32, INT64, element_pointer, make_request
 
 
 @intrinsic
@@ -45,22 +45,8 @@ def store_release(typingctx, array, position, value):
     return types.void(array, types.int64, types.int64), codegen
 
 
-def _make_call_line(write):
-    """Return an intrinsic that calls the line of memory of an element to this core."""
-
-    @intrinsic
-    def call_line(typingctx, array, position):
-        def codegen(context, builder, sig, args):
-            place = element_pointer(context, builder, sig.args[0], *args)
-            request_line(builder, place, write=write)
-            return context.get_dummy_value()
-
-        return types.void(array, types.int64), codegen
-
-    return call_line
-
-
-call_line, call_line_to_write = _make_call_line(False), _make_call_line(True)
+# The line of memory of an element comes to this core, to be read or to be written.
+call_line, call_line_to_write = make_request(), make_request(write=True)
 
 
 @intrinsic

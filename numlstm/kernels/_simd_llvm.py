@@ -113,16 +113,22 @@ def request_line(builder, pointer, *, write=False, near=3):
     builder.call(prefetch, [builder.bitcast(pointer, byte), *hints])
 
 
-@intrinsic
-def request(typingctx, array, position):
-    """Request the line of memory of an element for L2, where it will be needed soon."""
+def make_request(**kind):
+    """Return an intrinsic that requests the line of memory of an element; see `request_line`."""
 
-    def codegen(context, builder, sig, args):
-        place = element_pointer(context, builder, sig.args[0], *args)
-        request_line(builder, place, near=2)
-        return context.get_dummy_value()
+    @intrinsic
+    def request_element(typingctx, array, position):
+        def codegen(context, builder, sig, args):
+            place = element_pointer(context, builder, sig.args[0], *args)
+            request_line(builder, place, **kind)
+            return context.get_dummy_value()
 
-    return types.void(array, types.int64), codegen
+        return types.void(array, types.int64), codegen
+
+    return request_element
+
+
+request = make_request(near=2)
 
 
 def _item_bytes(vector):

@@ -27,11 +27,11 @@ def step_layer(parameters, place, H, x, at, row, h, prev, after, c, c_at, gates)
     w0, b0, D = place
     B, Hp = h.shape[2], h.shape[3]
     W, VL = gates.shape[3], lanes(gates)
-    steps, rows, half = h.reshape(-1, B, Hp), Rows(x, 0, 0, row), (D + H) * W // 2
+    steps, rows = h.reshape(-1, B, Hp), Rows(x, 0, 0, row)
     room, cells, hidden = flattened(gates), flattened(c), flattened(h)
     for p in range(Hp // VL):
         preactivations(
-            rows, at, D, steps, prev, H, H, parameters, w0 + 2 * p * half, parameters,
+            rows, at, D, steps, prev, H, H, parameters, w0 + p * (D + H) * W, parameters,
             b0 + p * W, ZERO, gates, ZERO, ZERO, B,
         )  # fmt: skip
         cell = c_at + p * VL
