@@ -1,5 +1,7 @@
 """The register-tile products, written for LLVM."""
 
+import platform
+
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
@@ -15,6 +17,23 @@ from numlstm.kernels._simd_llvm import (
     request_line,
     store_vector,
 )
+
+# Steps of k in one pass of a tile's loop: 2 to 5 % over two of them (Zen 3).
+TOGETHER = 4
+# An x86 address is a pointer plus once or twice a stride: three rows share a pointer, and no
+# instruction computes an address. Elsewhere a load takes a pointer and a constant.
+ROWS_A_POINTER = 3 if platform.machine() in ("x86_64", "AMD64") else 1
+
+
+def untold(builder, place):
+    """Return the place itself, but such that LLVM does not know; emits no instruction.
+
+    Else it replaces the pointers of a loop by others, from which addresses take longer to compute:
+    24 instead of 21 instructions for each step of a tile of 6 x 2, which then takes 4 to 8 % longer
+    where another user of the machine competes for the core (Zen 3).
+    """
+    kind = ir.FunctionType(place.type, [place.type])
+    return builder.call(ir.InlineAsm(kind, "", "=r,0"), [place])
 
 
 def aligned_loop(module):
@@ -57,31 +76,64 @@ class Tile:
         for cell in self.cells:
             store_vector(self.builder, values[cell], places[cell])
 
-    def loop(self, count, values, body):
-        """Emit ``for k in range(count): values = body(k, values)`` with values in registers."""
+    def after(self, place, step, count):
+        """Return the place `count` steps later: a pointer, steps in elements, or a number."""
         b = self.builder
-        entry = b.block
+        distance = b.mul(step, self.number(count) if isinstance(count, int) else count)
+        if isinstance(place.type, ir.PointerType):
+            return b.gep(place, [distance])
+        return b.add(place, distance)
+
+    def loop(self, places, count, values, body, together=1):
+        """Emit `count` times ``values = body(places, values)``, with values in registers.
+
+        Parameters
+        ----------
+        places : list of (value, value)
+            Where each begins and its step: see `after`. The first must move.
+        count : LLVM value
+            A multiple of `together`.
+        values : dict
+            A vector for each cell.
+        body : callable
+        together : int
+            Passes between two jumps.
+
+        Returns
+        -------
+        places, values
+            As they are in the end.
+        """
+        b, entry = self.builder, self.builder.block
+        steps = [step for _, step in places]
+        stop = self.after(*places[0], count)
         head, done = b.append_basic_block("tile"), b.append_basic_block("tile_done")
         b.cbranch(b.icmp_signed(">", count, self.number(0)), head, done)
         b.position_at_end(head)
-        k = b.phi(INT64)
-        k.add_incoming(self.number(0), entry)
-        inside = {cell: b.phi(self.vector) for cell in self.cells}
-        after = body(k, inside)
-        k_next = b.add(k, self.number(1))
+        state = {k: place for k, (place, _) in enumerate(places)} | values
+        here = {key: b.phi(value.type) for key, value in state.items()}
+        known = [untold(b, here[k]) for k in range(len(places))]
+        inside = {cell: here[cell] for cell in self.cells}
+
+        def later(count):
+            return [
+                self.after(place, step, count) for place, step in zip(known, steps, strict=True)
+            ]
+
+        for number in range(together):
+            inside = body(later(number), inside)
+        following = dict(enumerate(later(together))) | inside
         tail = b.block
-        k.add_incoming(k_next, tail)
-        for cell in self.cells:
-            inside[cell].add_incoming(values[cell], entry)
-            inside[cell].add_incoming(after[cell], tail)
-        branch = b.cbranch(b.icmp_signed("<", k_next, count), head, done)
+        branch = b.cbranch(b.icmp_unsigned("!=", following[0], stop), head, done)
         branch.set_metadata("llvm.loop", aligned_loop(b.module))
         b.position_at_end(done)
-        final = {cell: b.phi(self.vector) for cell in self.cells}
-        for cell in self.cells:
-            final[cell].add_incoming(values[cell], entry)
-            final[cell].add_incoming(after[cell], tail)
-        return final
+        final = {key: b.phi(value.type) for key, value in state.items()}
+        for key, value in state.items():
+            for phi in here[key], final[key]:
+                phi.add_incoming(value, entry)
+                phi.add_incoming(following[key], tail)
+        ends = [(final[k], step) for k, step in enumerate(steps)]
+        return ends, {cell: final[cell] for cell in self.cells}
 
     def product(self, values, a_base, a_row, a_k, b_base, b_k, b_half, count, ahead=None):
         """Emit values += A[rows, count] @ B[count, columns]: one step of k at a time, in order.
@@ -89,28 +141,33 @@ class Tile:
         `ahead`, a place in memory and a stride in bytes: at each step one line is requested there.
         """
         b = self.builder
-        a_rows = [b.gep(a_base, [b.mul(self.number(r), a_row)]) for r in range(self.rows)]
+        columns = self.cells[-1][1] + 1
+        halves = range(-(-columns // 2))
+        places = [(b.gep(b_base, [b.mul(self.number(k), b_half)]), b_k) for k in halves]
+        groups = range(0, self.rows, ROWS_A_POINTER)
+        places += [(b.gep(a_base, [b.mul(self.number(r), a_row)]), a_k) for r in groups]
+        if ahead is not None:
+            places.append(ahead)
 
-        def step(k, inside):
-            here = b.gep(b_base, [b.mul(k, b_k)])
-            columns = self.cells[-1][1] + 1
+        def step(here, inside):
             weights = []
             for v in range(columns):
-                at = b.add(
-                    b.mul(self.number(v // 2), b_half), self.number(v % 2 * self.vector.count)
-                )
-                weights.append(load_vector(b, b.gep(here, [at]), self.vector))
+                at = b.gep(here[v // 2], [self.number(v % 2 * self.vector.count)])
+                weights.append(load_vector(b, at, self.vector))
             if ahead is not None:
-                request_line(b, b.gep(ahead[0], [b.mul(k, ahead[1])]), near=2)
+                request_line(b, here[-1], near=2)
             after = {}
             for r in range(self.rows):
-                scalar = b.load(b.gep(a_rows[r], [b.mul(k, a_k)]))
-                a = repeat_scalar(b, scalar, self.vector)
+                group, place = divmod(r, ROWS_A_POINTER)
+                at = b.gep(here[len(halves) + group], [b.mul(self.number(place), a_row)])
+                a = repeat_scalar(b, b.load(at), self.vector)
                 for v in range(columns):
                     after[r, v] = b.call(self.fma, [a, weights[v], inside[r, v]])
             return after
 
-        return self.loop(count, values, step)
+        rest = b.and_(count, self.number(TOGETHER - 1))
+        places, values = self.loop(places, b.sub(count, rest), values, step, TOGETHER)
+        return self.loop(places, rest, values, step)[1]
 
 
 def make_tile_pair(rows, halves):
@@ -173,13 +230,19 @@ def emit_pair(context, builder, sig, args, rows, halves, b_half, ahead=None):
     i_row, x_row, D, s_row, H, c_row = (args[k] for k in (2, 5, 6, 9, 10, C + 2))
     tile = Tile(builder, llvm_vector(sig.args[C].dtype), rows, halves)
     pair, one = tile.number(2 * tile.vector.count), tile.number(1)
-    values = tile.load(tile.places(at(0), i_row))
-    weights = at(11)
-    values = tile.product(values, at(3), x_row, one, weights, pair, b_half, D, ahead)
-    weights = builder.gep(weights, [builder.mul(D, pair)])
+    x, s = at(3), at(7)
+    places = [(tile.number(0), one), (at(11), builder.mul(D, pair))]
     if ahead is not None:
-        ahead = builder.gep(ahead[0], [builder.mul(D, ahead[1])]), ahead[1]
-    values = tile.product(values, at(7), s_row, one, weights, pair, b_half, H, ahead)
+        places.append((ahead[0], builder.mul(D, ahead[1])))
+
+    def part(here, inside):
+        second = builder.icmp_signed("!=", here[0], tile.number(0))
+        a, a_row, count = (builder.select(second, *two) for two in ((s, x), (s_row, x_row), (H, D)))
+        request = None if ahead is None else (here[2], ahead[1])
+        return tile.product(inside, a, a_row, one, here[1], pair, b_half, count, request)
+
+    values = tile.load(tile.places(at(0), i_row))
+    values = tile.loop(places, tile.number(2), values, part)[1]
     tile.store(values, tile.places(at(C), c_row))
 
 
@@ -205,17 +268,15 @@ def make_tile_blocks(rows, halves):
             i_row, a_row, a_k, a_block = (args[k] for k in (2, 5, 6, 7))
             b_k, K, n_blocks, c_row = (args[k] for k in (10, 11, 12, 15))
             tile = Tile(builder, llvm_vector(sig.args[13].dtype), rows, halves)
-            a_base, b_base = at(3), at(8)
             b_block = builder.mul(K, b_k)
             b_half = builder.mul(n_blocks, b_block)
 
-            def block(number, inside):
-                a = builder.gep(a_base, [builder.mul(number, a_block)])
-                b = builder.gep(b_base, [builder.mul(number, b_block)])
-                return tile.product(inside, a, a_row, a_k, b, b_k, b_half, K)
+            def block(here, inside):
+                return tile.product(inside, here[1], a_row, a_k, here[0], b_k, b_half, K)
 
             values = tile.load(tile.places(at(0), i_row))
-            values = tile.loop(n_blocks, values, block)
+            blocks = [(at(8), b_block), (at(3), a_block)]
+            values = tile.loop(blocks, n_blocks, values, block)[1]
             tile.store(values, tile.places(at(13), c_row))
             return context.get_dummy_value()
 
@@ -247,16 +308,14 @@ def make_tile_row(pairs):
             tile = Tile(builder, llvm_vector(sig.args[11].dtype), 1, pairs)
             zero, one = tile.number(0), tile.number(1)
             wide = tile.number(2 * tile.vector.count)
-            a_base, b_base = at(3), at(8)
             b_block = builder.mul(K, wide)
 
-            def block(number, inside):
-                a = builder.gep(a_base, [builder.mul(number, a_block)])
-                b = builder.gep(b_base, [builder.mul(number, b_block)])
-                return tile.product(inside, a, zero, one, b, wide, b_pair, K)
+            def block(here, inside):
+                return tile.product(inside, here[1], zero, one, here[0], wide, b_pair, K)
 
             values = tile.load(tile.places(at(0), zero, i_four))
-            values = tile.loop(n_blocks, values, block)
+            blocks = [(at(8), b_block), (at(3), a_block)]
+            values = tile.loop(blocks, n_blocks, values, block)[1]
             tile.store(values, tile.places(at(11), zero, c_four))
             return context.get_dummy_value()
 
