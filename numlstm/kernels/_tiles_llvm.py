@@ -22,7 +22,7 @@ from numlstm.kernels._simd_llvm import (
 TOGETHER = 4
 # An x86 address is a pointer plus once or twice a stride: three rows share a pointer, and no
 # instruction computes an address. Elsewhere a load takes a pointer and a constant.
-ROWS_A_POINTER = 3 if platform.machine() in ("x86_64", "AMD64") else 1
+SHARING = 3 if platform.machine() in ("x86_64", "AMD64") else 1
 
 
 def untold(builder, place):
@@ -84,7 +84,7 @@ class Tile:
             return b.gep(place, [distance])
         return b.add(place, distance)
 
-    def loop(self, places, count, values, body, together=1):
+    def loop(self, places, count, values, body, *, together=1, as_written=False):
         """Emit `count` times ``values = body(places, values)``, with values in registers.
 
         Parameters
@@ -98,6 +98,8 @@ class Tile:
         body : callable
         together : int
             Passes between two jumps.
+        as_written : bool
+            Keep LLVM from choosing other pointers, and from unrolling.
 
         Returns
         -------
@@ -112,7 +114,7 @@ class Tile:
         b.position_at_end(head)
         state = {k: place for k, (place, _) in enumerate(places)} | values
         here = {key: b.phi(value.type) for key, value in state.items()}
-        known = [untold(b, here[k]) for k in range(len(places))]
+        known = [untold(b, here[k]) if as_written else here[k] for k in range(len(places))]
         inside = {cell: here[cell] for cell in self.cells}
 
         def later(count):
@@ -142,32 +144,42 @@ class Tile:
         """
         b = self.builder
         columns = self.cells[-1][1] + 1
-        halves = range(-(-columns // 2))
-        places = [(b.gep(b_base, [b.mul(self.number(k), b_half)]), b_k) for k in halves]
-        groups = range(0, self.rows, ROWS_A_POINTER)
-        places += [(b.gep(a_base, [b.mul(self.number(r), a_row)]), a_k) for r in groups]
+
+        def shared(base, number, stride):
+            firsts = range(0, number, SHARING)
+            return [b.gep(base, [b.mul(self.number(first), stride)]) for first in firsts]
+
+        weights, rows = shared(b_base, -(-columns // 2), b_half), shared(a_base, self.rows, a_row)
+        places = [(place, b_k) for place in weights] + [(place, a_k) for place in rows]
         if ahead is not None:
             places.append(ahead)
 
+        def address(pointers, number, stride):
+            group, place = divmod(number, SHARING)
+            return b.gep(pointers[group], [b.mul(self.number(place), stride)])
+
         def step(here, inside):
-            weights = []
+            vectors = []
             for v in range(columns):
-                at = b.gep(here[v // 2], [self.number(v % 2 * self.vector.count)])
-                weights.append(load_vector(b, at, self.vector))
+                at = address(here, v // 2, b_half)
+                at = b.gep(at, [self.number(v % 2 * self.vector.count)])
+                vectors.append(load_vector(b, at, self.vector))
             if ahead is not None:
                 request_line(b, here[-1], near=2)
             after = {}
             for r in range(self.rows):
-                group, place = divmod(r, ROWS_A_POINTER)
-                at = b.gep(here[len(halves) + group], [b.mul(self.number(place), a_row)])
-                a = repeat_scalar(b, b.load(at), self.vector)
+                scalar = b.load(address(here[len(weights) :], r, a_row))
+                a = repeat_scalar(b, scalar, self.vector)
                 for v in range(columns):
-                    after[r, v] = b.call(self.fma, [a, weights[v], inside[r, v]])
+                    after[r, v] = b.call(self.fma, [a, vectors[v], inside[r, v]])
             return after
 
+        if self.rows == 1:  # has few addresses to compute
+            return self.loop(places, count, values, step)[1]
         rest = b.and_(count, self.number(TOGETHER - 1))
-        places, values = self.loop(places, b.sub(count, rest), values, step, TOGETHER)
-        return self.loop(places, rest, values, step)[1]
+        most = b.sub(count, rest)
+        places, values = self.loop(places, most, values, step, together=TOGETHER, as_written=True)
+        return self.loop(places, rest, values, step, as_written=True)[1]
 
 
 def make_tile_pair(rows, halves):
@@ -242,7 +254,7 @@ def emit_pair(context, builder, sig, args, rows, halves, b_half, ahead=None):
         return tile.product(inside, a, a_row, one, here[1], pair, b_half, count, request)
 
     values = tile.load(tile.places(at(0), i_row))
-    values = tile.loop(places, tile.number(2), values, part)[1]
+    values = tile.loop(places, tile.number(2), values, part, as_written=True)[1]
     tile.store(values, tile.places(at(C), c_row))
 
 
@@ -272,10 +284,10 @@ def make_tile_blocks(rows, halves):
             b_half = builder.mul(n_blocks, b_block)
 
             def block(here, inside):
-                return tile.product(inside, here[1], a_row, a_k, here[0], b_k, b_half, K)
+                return tile.product(inside, here[1], a_row, a_k, here[2], b_k, b_half, K)
 
             values = tile.load(tile.places(at(0), i_row))
-            blocks = [(at(8), b_block), (at(3), a_block)]
+            blocks = [(tile.number(0), tile.number(1)), (at(3), a_block), (at(8), b_block)]
             values = tile.loop(blocks, n_blocks, values, block)[1]
             tile.store(values, tile.places(at(13), c_row))
             return context.get_dummy_value()
@@ -311,10 +323,10 @@ def make_tile_row(pairs):
             b_block = builder.mul(K, wide)
 
             def block(here, inside):
-                return tile.product(inside, here[1], zero, one, here[0], wide, b_pair, K)
+                return tile.product(inside, here[1], zero, one, here[2], wide, b_pair, K)
 
             values = tile.load(tile.places(at(0), zero, i_four))
-            blocks = [(at(8), b_block), (at(3), a_block)]
+            blocks = [(zero, one), (at(3), a_block), (at(8), b_block)]
             values = tile.loop(blocks, n_blocks, values, block)[1]
             tile.store(values, tile.places(at(11), zero, c_four))
             return context.get_dummy_value()
