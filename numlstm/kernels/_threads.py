@@ -129,18 +129,50 @@ def launch(chunk, *args, work, at_most=2**31):
         Number of pieces the work can be cut into.
     """
     n = n_workers(work, at_most)
-    if n == 1 or not _busy.acquire(blocking=False):
+    if getattr(_local, "noted", None) is not None:
+        _local.noted.append((chunk, args, n))
+    if not take_threads(n):
         chunk(*args, 0, 1)
         return
+    with_threads(n, start, (address_of(chunk, args), *args), n)
+
+
+def take_threads(n):
+    """Return whether the caller gets n threads; then `with_threads` has to be called."""
+    return n > 1 and _busy.acquire(blocking=False)
+
+
+def with_threads(n, function, *args):
+    """Call a function while Numba uses n threads, and give them back."""
     before = threads_of_numba()
     try:
         if n != before:
             numba.set_num_threads(n)
-        start((address_of(chunk, args), *args), n)
+        function(*args)
     finally:
         if n != before:
             numba.set_num_threads(before)
         _busy.release()
+
+
+@contextmanager
+def noting():
+    """Yield a list to which this Python thread's calls of `launch` and `then` are added.
+
+    Each is (function, arguments, workers), with 0 workers for `then`.
+    """
+    _local.noted = noted = []
+    try:
+        yield noted
+    finally:
+        _local.noted = None
+
+
+def then(function, *args):
+    """Call a Python function between two launches, such that `noting` sees it."""
+    if getattr(_local, "noted", None) is not None:
+        _local.noted.append((function, args, 0))
+    function(*args)
 
 
 _addresses = {}

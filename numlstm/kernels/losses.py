@@ -1,8 +1,8 @@
 """Losses with their gradients. Rows past a sequence's end are not looked at.
 
 Predictions and gradients are `Rows` of padded width; targets are (n, K) in the same order of rows,
-weights (n,). Each kernel returns the weighted sum of the losses and writes its gradient times
-`scale`, zero in the padding.
+weights (n,). Each kernel writes the weighted sum of the losses and its gradient times `scale`, zero
+in the padding. One worker does all.
 """
 
 import math
@@ -32,8 +32,10 @@ def point_loss(kind, quantile, e):
 
 
 @kernel
-def regression_loss(kind, quantile, Y, targets, weights, active, width, scale, dY):
-    """Return the weighted sum over rows of the mean loss of a row's outputs.
+def regression_loss(
+    kind, quantile, Y, targets, weights, active, width, scale, dY, sums, worker, n_workers
+):
+    """Write the weighted sum over rows of the mean loss of a row's outputs.
 
     Parameters
     ----------
@@ -49,6 +51,8 @@ def regression_loss(kind, quantile, Y, targets, weights, active, width, scale, d
     width : int
     scale : float
         Factor of the gradient: one over the sum of all weights.
+    sums : array, (1,)
+        The weighted sum.
     """
     B, K = active[0], targets.shape[1]
     total = 0.0
@@ -64,12 +68,12 @@ def regression_loss(kind, quantile, Y, targets, weights, active, width, scale, d
             for k in range(K, width):
                 dY.data[d + k] = 0.0
             total += loss / K * weights[n]
-    return total
+    sums[0] = total
 
 
 @kernel
-def log_loss(class_weights, Y, targets, weights, active, width, scale, dY):
-    """Return the weighted sum over rows of the cross-entropy of a class, in nats.
+def log_loss(class_weights, Y, targets, weights, active, width, scale, dY, sums, worker, n_workers):
+    """Write the weighted sum over rows of the cross-entropy of a class, in nats.
 
     eq: log-softmax, cross-entropy, cross-entropy-gradient.
 
@@ -86,6 +90,8 @@ def log_loss(class_weights, Y, targets, weights, active, width, scale, dY):
     width : int
     scale : float
         Factor of the gradient: one over the sum of all weights.
+    sums : array, (1,)
+        The weighted sum.
     """
     B, data, n_classes = active[0], dY.data, class_weights.shape[0]
     total = 0.0
@@ -104,4 +110,4 @@ def log_loss(class_weights, Y, targets, weights, active, width, scale, dY):
             data[label] -= factor
             for k in range(n_classes, width):
                 data[at + k] = 0.0
-    return total
+    sums[0] = total

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from numlstm.kernels._threads import launch, then
 from numlstm.kernels.losses import (
     ABSOLUTE,
     HUBER,
@@ -15,6 +16,7 @@ from numlstm.kernels.losses import (
 from numlstm.nn.dense import Dense
 from numlstm.nn.lstm import LSTM
 from numlstm.nn.memory import Workspace, aligned_zeros, weight_vectors
+from numlstm.nn.replay import Replay
 from numlstm.nn.rows import full_length, time_major
 from numlstm.nn.state import kept_carries, no_state
 from numlstm.nn.variant import (
@@ -89,6 +91,7 @@ class SequenceNetwork:
         self.lstm._adopt(self.parameters[:split])
         self._panels = self.lstm._panels
         self.workspace = Workspace(self.dtype)
+        self._replay, self._sums = Replay(), np.zeros(1)
         self.class_weights = np.ones(n_outputs)  # of the log loss
         self.quantile = 0.5  # of the quantile loss
 
@@ -132,7 +135,7 @@ class SequenceNetwork:
             return time_major(top[0].h[np.newaxis])
         features = workspace.take("features", 1, B, self.stack.width)
         for d, carry in enumerate(top):
-            features[0, :, d * R : (d + 1) * R] = carry.h[:, :R]
+            then(np.copyto, features[0, :, d * R : (d + 1) * R], carry.h[:, :R])
         return time_major(features)
 
     @property
@@ -186,6 +189,22 @@ class SequenceNetwork:
         seed : int
             Of dropout and the masks of a variant.
         """
+        T, B = batch.shape
+        full = B > 1 and batch.active[T - 1] == B
+        if self.is_random or self.variant is not None or not full:
+            self._learn(batch, targets, weights, scale, loss, seed)
+            return float(self._sums[0])
+
+        def learn(values, targets, weights):
+            given = batch._replace(x=batch.x._replace(data=values))
+            self._learn(given, targets, weights, scale, loss, seed)
+
+        key = T, B, scale, loss, self.quantile, id(self.class_weights)
+        self._replay(learn, key, batch.x.data, targets, weights)
+        return float(self._sums[0])
+
+    def _learn(self, batch, targets, weights, scale, loss, seed):
+        """Launch the kernels of `loss_and_gradient`; the sum of losses goes to `self._sums`."""
         ws = self.workspace
         out, features, active, kept = self._forward(
             batch, ws, keep=True, **self._training(batch, seed)
@@ -195,9 +214,9 @@ class SequenceNetwork:
             kernel, kind = log_loss, (self.class_weights,)
         else:
             kernel, kind = regression_loss, (REGRESSION_LOSSES[loss], self.quantile)
-        total = kernel(*kind, rows, targets, weights, active, self.dense.width, scale, rows)
+        arguments = rows, targets, weights, active, self.dense.width, scale, rows, self._sums
+        launch(kernel, *kind, *arguments, work=0)
         self._backward(kept, features, active, out, self._d_panels, self._d_head, ws)
-        return total
 
     def _backward(self, kept, features, active, d_out, d_panels, d_head, workspace, dX=None):
         """Add to the gradients of weights, and write that of the inputs if it is wanted."""
@@ -210,7 +229,7 @@ class SequenceNetwork:
         else:
             d_outputs, R = None, stack.widths[0]
             for d, top in enumerate(carry[-stack.n_directions :]):
-                top.h[:, :R] = d_features[0, :, d * R : (d + 1) * R]
+                then(np.copyto, top.h[:, :R], d_features[0, :, d * R : (d + 1) * R])
         stack.backward(self._panels, kept, d_outputs, carry, d_panels, workspace, dX)
 
     def input_gradients(self, batch, lengths, upstream, workspace):

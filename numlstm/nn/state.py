@@ -3,6 +3,7 @@
 import numpy as np
 
 from numlstm.data.validation import check_shape
+from numlstm.kernels._threads import then
 from numlstm.kernels.lstm import Carry
 from numlstm.nn.arguments import as_finite
 from numlstm.nn.memory import aligned_zeros
@@ -22,8 +23,8 @@ def kept_carries(stack, workspace, name, n_rows, widths=None):
 def zeroed_carries(stack, workspace, name, n_rows, widths=None):
     """Return carries of zeros, one per layer and direction."""
     carries, h, c = _kept(stack, workspace, name, n_rows, widths or stack.padded_widths)
-    h.fill(0)
-    c.fill(0)
+    then(h.fill, 0)
+    then(c.fill, 0)
     return carries
 
 
