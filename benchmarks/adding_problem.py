@@ -16,7 +16,7 @@ from numlstm.data.sequences import from_array
 from numlstm.datasets import make_adding_problem
 from numlstm.nn.memory import Workspace
 from numlstm.nn.network import SequenceNetwork
-from numlstm.training.loop import Optimizer
+from numlstm.training.optimizer import Optimizer
 from numlstm.training.problem import Problem, accumulate, part_of, predict
 
 TIMESTEPS, UNITS, BATCH = 100, 8, 32

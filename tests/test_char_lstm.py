@@ -9,7 +9,7 @@ from numlstm import CharLSTM
 from numlstm.kernels import _threads
 from numlstm.nn.memory import Workspace
 from numlstm.training.char_loop import Streams, TextSettings, learning_rate, mean_loss
-from numlstm.training.loop import Optimizer
+from numlstm.training.optimizer import Optimizer
 
 SENTENCE = "the quick brown fox jumps over the lazy dog. "
 TEXT = SENTENCE * 20

@@ -17,7 +17,7 @@ import numlstm
 from numlstm.nn.char_network import CharNetwork
 from numlstm.nn.memory import Workspace
 from numlstm.training.char_loop import Streams, mean_loss
-from numlstm.training.loop import Optimizer
+from numlstm.training.optimizer import Optimizer
 
 # --- when to stop -----------------------------------------------------------------------------
 

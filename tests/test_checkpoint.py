@@ -17,7 +17,7 @@ from numlstm.nn.char_network import CharNetwork
 from numlstm.persistence import read_model
 from numlstm.training import char_loop
 from numlstm.training.history import History
-from numlstm.training.loop import Optimizer
+from numlstm.training.optimizer import Optimizer
 
 rng = random.Random(0)
 TEXT = "".join(rng.choice(("the ", "cat ", "sat ", "on ", "a ", "mat.\n")) for _ in range(400))

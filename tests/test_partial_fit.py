@@ -8,7 +8,7 @@ import pytest
 from sklearn.metrics import accuracy_score, d2_pinball_score, r2_score
 
 from numlstm import LSTMClassifier, LSTMRegressor
-from numlstm.training import loop
+from numlstm.training import loop, optimizer
 
 
 def make(kind=LSTMRegressor, **options):
@@ -81,7 +81,7 @@ def test_another_clip_norm_holds_from_the_next_call_on(X, y):
     model = make(solver="sgd", clip_norm=None).partial_fit(X, y)
     moments = model._optimizer.m.copy()
     model.set_params(clip_norm=1e-9).partial_fit(X, y)  # in two steps without a force of their own
-    np.testing.assert_allclose(model._optimizer.m, loop.MOMENTUM**2 * moments, atol=1e-10)
+    np.testing.assert_allclose(model._optimizer.m, optimizer.MOMENTUM**2 * moments, atol=1e-10)
 
 
 @pytest.mark.parametrize("solver", ["adam", "sgd"])

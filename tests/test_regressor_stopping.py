@@ -7,8 +7,9 @@ import pytest
 from sklearn.metrics import mean_squared_error
 
 from numlstm import LSTMForecaster, LSTMRegressor
+from numlstm.nn import replay
 from numlstm.nn.network import SequenceNetwork
-from numlstm.training import lbfgs, loop
+from numlstm.training import lbfgs, loop, step
 
 SOLVERS = ("adam", "sgd", "lbfgs")
 ITERATIVE = SOLVERS[:2]
@@ -102,7 +103,7 @@ def test_warm_start_goes_on_where_the_last_fit_ended(X, y, solver):
 
 @pytest.mark.parametrize("early_stopping", [False, True])
 def test_ctrl_c_keeps_the_weights_reached(X, y, monkeypatch, early_stopping):
-    real, seen = loop.accumulate, []
+    real, seen = step.accumulate, []
 
     def accumulate(network, *args):
         seen.append(network.parameters.copy())
@@ -110,7 +111,8 @@ def test_ctrl_c_keeps_the_weights_reached(X, y, monkeypatch, early_stopping):
             raise KeyboardInterrupt
         return real(network, *args)
 
-    monkeypatch.setattr(loop, "accumulate", accumulate)
+    monkeypatch.setattr(step, "accumulate", accumulate)
+    monkeypatch.setattr(replay, "WORTH", 1000)  # the steps repeated would not call it
     model = regressor(batch_size=8, max_iter=9, early_stopping=early_stopping)
     with pytest.warns(RuntimeWarning, match="interrupted in epoch 3.*kept") as record:
         model.fit(X, y)
@@ -191,11 +193,17 @@ def test_predictions_beyond_float32_are_taken_back(X, y, monkeypatch):
 @pytest.mark.parametrize("moment", [1, 4])
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_a_loss_that_becomes_nan_ends_the_fit(X, y, monkeypatch, solver, moment, value):
-    module, calls = (lbfgs if solver == "lbfgs" else loop), itertools.count(1)
+    module, calls = (lbfgs if solver == "lbfgs" else step), itertools.count(1)
     real = module.accumulate
-    monkeypatch.setattr(
-        module, "accumulate", lambda *args: real(*args) if next(calls) < moment else value
-    )
+
+    def accumulate(network, *args):
+        loss = real(network, *args)
+        if next(calls) < moment:
+            return loss
+        network.sums[0] = value
+        return value
+
+    monkeypatch.setattr(module, "accumulate", accumulate)
     with pytest.warns(RuntimeWarning, match="infinite or NaN.*kept"):
         model = regressor(solver=solver, max_iter=20).fit(X, y)
     assert np.isfinite(flat(model)).all()

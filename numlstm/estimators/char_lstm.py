@@ -36,7 +36,8 @@ from numlstm.training.checkpoint import (
     save_checkpoint,
 )
 from numlstm.training.history import History
-from numlstm.training.loop import Optimizer, report
+from numlstm.training.loop import report
+from numlstm.training.optimizer import Optimizer
 
 SCHEDULES = ("constant", "cosine", "step")
 

@@ -12,7 +12,7 @@ from numlstm.data.validation import LARGEST, as_numbers, as_random_state, check_
 from numlstm.estimators.base import SequenceEstimator
 from numlstm.estimators.insight import InsightMixin
 from numlstm.training.checkpoint import load_optimizer, optimizer_state
-from numlstm.training.loop import Optimizer
+from numlstm.training.optimizer import Optimizer
 from numlstm.training.problem import Problem
 
 

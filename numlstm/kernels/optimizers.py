@@ -10,11 +10,15 @@ import numpy as np
 from numlstm.kernels._jit import helper, kernel
 from numlstm.kernels.simd import fma, lanes, load, never_inline, reduce_add, splat, sqrt, store
 
+# What a step's kernels tell each other, as places in an array of N_NUMBERS float64: the learning
+# rate, the largest norm of a gradient or infinity, how many steps were done, and the last norm.
+RATE, CLIP, STEPS, NORM, N_NUMBERS = 0, 1, 2, 3, 4
+
 BLOCK = 1024  # elements whose squares are summed in the vectors' own precision
 
 
-@kernel
-def global_norm(gradient):
+@helper
+def norm_of(gradient):
     """Return the Euclidean norm: blocks summed in lanes, their sums in float64. eq: global-norm."""
     VL, total = lanes(gradient), 0.0
     for start in range(0, gradient.shape[0], BLOCK):
@@ -35,6 +39,24 @@ def global_norm(gradient):
     return math.sqrt(total)
 
 
+@kernel
+def global_norm(gradient, loss, numbers, worker, n_workers):
+    """Begin a step: write the gradient's norm to `numbers`, and count the step if it is finite.
+
+    Where the loss (1,) is not finite, it takes the place of the norm. One worker does all.
+    """
+    norm = norm_of(gradient) if abs(loss[0]) < np.inf else abs(loss[0])
+    numbers[NORM] = norm
+    if norm < np.inf:
+        numbers[STEPS] += 1
+
+
+@helper
+def clipping(numbers):
+    """Return what a gradient is multiplied by, so that it is no longer than allowed."""
+    return numbers[CLIP] / numbers[NORM] if numbers[NORM] > numbers[CLIP] else 1.0
+
+
 @helper
 def own_range(n, VL, worker, n_workers):
     """Return a worker's share of n elements, in whole vectors."""
@@ -42,14 +64,16 @@ def own_range(n, VL, worker, n_workers):
 
 
 @kernel
-def adam_step_chunk(p, g, m, v, scale, rate, decay, eps, t, worker, n_workers):
+def adam_step_chunk(p, g, m, v, numbers, decay, eps, worker, n_workers):
     """Update a worker's share of p and its moments. eq: adam-moments, adam-bias, adam-update.
 
-    Kingma & Ba (2015), Algorithm 1. `scale` multiplies the gradient (clipping); `decay` holds beta1
-    and beta2; `t` counts from 1.
+    Kingma & Ba (2015), Algorithm 1. `numbers` as `global_norm` left them; where the norm is not
+    finite, nothing changes. `decay` holds beta1 and beta2.
     """
     never_inline()
-    VL = lanes(p)
+    if not numbers[NORM] < np.inf:
+        return
+    VL, scale, rate, t = lanes(p), clipping(numbers), numbers[RATE], int(numbers[STEPS])
     b1, b2 = decay
     m_fix, v_fix = 1 / (1 - b1**t), 1 / (1 - b2**t)
     first, stop = own_range(p.shape[0], VL, worker, n_workers)
@@ -63,10 +87,15 @@ def adam_step_chunk(p, g, m, v, scale, rate, decay, eps, t, worker, n_workers):
 
 
 @kernel
-def momentum_step_chunk(p, g, m, scale, rate, momentum, worker, n_workers):
-    """Update a worker's share of p by gradient descent with momentum (Polyak 1964)."""
+def momentum_step_chunk(p, g, m, numbers, momentum, worker, n_workers):
+    """Update a worker's share of p by gradient descent with momentum (Polyak 1964).
+
+    `numbers` as `global_norm` left them; where the norm is not finite, nothing changes.
+    """
     never_inline()
-    VL = lanes(p)
+    if not numbers[NORM] < np.inf:
+        return
+    VL, scale, rate = lanes(p), clipping(numbers), numbers[RATE]
     first, stop = own_range(p.shape[0], VL, worker, n_workers)
     for k in range(first, stop, VL):
         m_new = load(m, k) * momentum - load(g, k) * scale * rate

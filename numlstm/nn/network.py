@@ -16,7 +16,6 @@ from numlstm.kernels.losses import (
 from numlstm.nn.dense import Dense
 from numlstm.nn.lstm import LSTM
 from numlstm.nn.memory import Workspace, aligned_zeros, weight_vectors
-from numlstm.nn.replay import Replay
 from numlstm.nn.rows import full_length, time_major
 from numlstm.nn.state import kept_carries, no_state
 from numlstm.nn.variant import (
@@ -91,7 +90,7 @@ class SequenceNetwork:
         self.lstm._adopt(self.parameters[:split])
         self._panels = self.lstm._panels
         self.workspace = Workspace(self.dtype)
-        self._replay, self._sums = Replay(), np.zeros(1)
+        self.sums = np.zeros(1)
         self.class_weights = np.ones(n_outputs)  # of the log loss
         self.quantile = 0.5  # of the quantile loss
 
@@ -143,6 +142,11 @@ class SequenceNetwork:
         """Whether training draws masks."""
         return self._masked or self.dropout > 0
 
+    @property
+    def only_launches(self):
+        """Whether training is launches of kernels and nothing else, for batches of full length."""
+        return self.variant is None and not self.is_random
+
     def _training(self, batch, seed):
         """Return what training does at random, as arguments of the stack's forward pass."""
         options, (T, B) = {"dropout": (self.dropout, seed)}, batch.shape
@@ -177,6 +181,8 @@ class SequenceNetwork:
     def loss_and_gradient(self, batch, targets, weights, scale, loss, seed=0):
         """Return the weighted sum of losses; add its gradient times `scale` to `self.gradient`.
 
+        The sum is in `self.sums` too, for who repeats the kernels alone.
+
         Parameters
         ----------
         batch : Batch
@@ -189,22 +195,6 @@ class SequenceNetwork:
         seed : int
             Of dropout and the masks of a variant.
         """
-        T, B = batch.shape
-        full = B > 1 and batch.active[T - 1] == B
-        if self.is_random or self.variant is not None or not full:
-            self._learn(batch, targets, weights, scale, loss, seed)
-            return float(self._sums[0])
-
-        def learn(values, targets, weights):
-            given = batch._replace(x=batch.x._replace(data=values))
-            self._learn(given, targets, weights, scale, loss, seed)
-
-        key = T, B, scale, loss, self.quantile, id(self.class_weights)
-        self._replay(learn, key, batch.x.data, targets, weights)
-        return float(self._sums[0])
-
-    def _learn(self, batch, targets, weights, scale, loss, seed):
-        """Launch the kernels of `loss_and_gradient`; the sum of losses goes to `self._sums`."""
         ws = self.workspace
         out, features, active, kept = self._forward(
             batch, ws, keep=True, **self._training(batch, seed)
@@ -214,9 +204,10 @@ class SequenceNetwork:
             kernel, kind = log_loss, (self.class_weights,)
         else:
             kernel, kind = regression_loss, (REGRESSION_LOSSES[loss], self.quantile)
-        arguments = rows, targets, weights, active, self.dense.width, scale, rows, self._sums
+        arguments = rows, targets, weights, active, self.dense.width, scale, rows, self.sums
         launch(kernel, *kind, *arguments, work=0)
         self._backward(kept, features, active, out, self._d_panels, self._d_head, ws)
+        return float(self.sums[0])
 
     def _backward(self, kept, features, active, d_out, d_panels, d_head, workspace, dX=None):
         """Add to the gradients of weights, and write that of the inputs if it is wanted."""

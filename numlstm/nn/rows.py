@@ -5,9 +5,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from numlstm.kernels.layout import gather_rows
+from numlstm.kernels._threads import launch
+from numlstm.kernels.layout import gather_rows_chunk
 from numlstm.kernels.lstm import Lookup
 from numlstm.kernels.products import Rows
+from numlstm.nn.weights import MOVE_COST
 
 
 class Batch(NamedTuple):
@@ -100,5 +102,10 @@ def load_batch(values, selection, workspace, name="batch"):
     """Copy selected sequences of `values` (n_rows, n_features) into a time-major batch."""
     _, starts, active = selection
     x = workspace.take(name, len(active) - 1, len(starts), values.shape[1])
-    gather_rows(values, starts, active, x)
+    gather(values, starts, active, x)
     return Batch(time_major(x), active)
+
+
+def gather(values, starts, active, out):
+    """Copy rows of `values` (n, D) from `starts` on to the active rows of `out` (T, B, D)."""
+    launch(gather_rows_chunk, values, starts, active, out, work=MOVE_COST * out.size)

@@ -6,7 +6,7 @@ import math
 import numpy as np
 
 from numlstm.persistence import check_arrays, read_model, write_model
-from numlstm.training.loop import Optimizer
+from numlstm.training.optimizer import Optimizer
 
 KIND = "text checkpoint"
 

@@ -3,20 +3,14 @@
 book/07_training.md does the same in NumPy, with the same losses digit for digit.
 """
 
-import math
 import warnings
 from typing import NamedTuple
 
 import numpy as np
 
-from numlstm.kernels._threads import launch
-from numlstm.kernels.optimizers import adam_step_chunk, global_norm, momentum_step_chunk
-from numlstm.nn.memory import aligned_zeros
-from numlstm.training.problem import accumulate, add_penalty, part_of
-
-MOMENTUM = 0.9
-BETA1, BETA2, EPS = 0.9, 0.999, 1e-8
-STEP_COST = 16  # of a parameter, in multiply-adds
+from numlstm.training.optimizer import Optimizer
+from numlstm.training.problem import part_of
+from numlstm.training.step import Step
 
 
 class Settings(NamedTuple):
@@ -33,43 +27,6 @@ class Settings(NamedTuple):
     tol: float
     n_iter_no_change: int
     verbose: int
-
-
-class Optimizer:
-    """Adam or gradient descent with momentum, on gradients clipped to a global norm.
-
-    Parameters
-    ----------
-    solver : {"adam", "sgd"}
-    parameters : array
-        Updated in place.
-    clip_norm : float or None
-        Largest norm of a gradient; longer ones are scaled down (Pascanu et al. 2013).
-    """
-
-    def __init__(self, solver, parameters, clip_norm):
-        self.solver, self.parameters, self.clip_norm = solver, parameters, clip_norm
-        self.m = aligned_zeros(parameters.shape, parameters.dtype)
-        self.v = aligned_zeros(parameters.shape, parameters.dtype) if solver == "adam" else None
-        self.t = 0
-
-    def step(self, gradient, rate):
-        """Update the parameters; return False, changing nothing, for a gradient not finite."""
-        norm = global_norm(gradient)
-        if not math.isfinite(norm):
-            return False
-        clip = self.clip_norm
-        scale = clip / norm if clip is not None and norm > clip else 1.0
-        self.t += 1
-        p, work = self.parameters, STEP_COST * self.parameters.size
-        scale, rate = float(scale), float(rate)
-        if self.solver == "adam":
-            arguments = self.m, self.v, scale, rate, (BETA1, BETA2), EPS, self.t
-            launch(adam_step_chunk, p, gradient, *arguments, work=work)
-        else:
-            arguments = self.m, scale, rate, MOMENTUM
-            launch(momentum_step_chunk, p, gradient, *arguments, work=work)
-        return True
 
 
 def progress_bar(settings, unit="epoch"):
@@ -126,10 +83,11 @@ def train(network, problem, settings, rng, history, validation_score=None, optim
     """
     if optimizer is None:
         optimizer = Optimizer(settings.solver, network.parameters, settings.clip_norm)
+    step = Step(network, problem, settings, optimizer)
     with progress_bar(settings) as bar:
         try:
             for _ in range(settings.max_iter):
-                loss = _epoch(network, problem, settings, rng, optimizer)
+                loss = _epoch(network, problem, settings, rng, step)
                 if loss is None or not np.isfinite(network.parameters).all():
                     return "diverged"
                 score = validation_score() if validation_score else None
@@ -146,20 +104,15 @@ def train(network, problem, settings, rng, history, validation_score=None, optim
     return "max_iter"
 
 
-def _epoch(network, problem, settings, rng, optimizer):
-    """Return the mean loss over an epoch, or None where a gradient was not finite."""
+def _epoch(network, problem, settings, rng, step):
+    """Return the mean loss over an epoch, or None where a loss or a gradient was not finite."""
     total, weight = 0.0, 0.0
     for part in [part_of(problem, rows) for rows in batches(problem, settings, rng)]:
         seed = rng.randint(2**31 - 1) if network.is_random else 0
-        share = part.total_weight
-        network.gradient.fill(0)
-        batch_loss = accumulate(network, problem, part, 1 / share, settings.loss, seed)
-        penalty = add_penalty(network, settings.alpha / share)
-        total, weight = total + batch_loss + penalty * share, weight + share
-        if not math.isfinite(total):
+        loss = step(part, seed)
+        if loss is None:
             return None
-        if not optimizer.step(network.gradient, settings.learning_rate_init):
-            return None
+        total, weight = total + loss, weight + part.total_weight
     return total / weight
 
 

@@ -6,9 +6,9 @@ from typing import NamedTuple
 import numpy as np
 
 from numlstm.data.sequences import Sequences
-from numlstm.kernels.layout import gather_rows
+from numlstm.kernels._threads import then
 from numlstm.nn.memory import Workspace
-from numlstm.nn.rows import Selection, load_batch, select
+from numlstm.nn.rows import Selection, gather, load_batch, select
 
 PASS_ROWS = 512  # sequences per pass where the whole data set is needed
 
@@ -80,14 +80,14 @@ class Part(NamedTuple):
         Of each sequence.
     total_weight : float
         Of all targets.
-    targets : array, (B, n_outputs), or None
-        None where there is one for each time step.
+    targets : array, (B, n_outputs), or array of int64, (B,)
+        Where there is one for each time step, the row where those of a sequence begin.
     """
 
     selection: Selection
     weights: np.ndarray
     total_weight: float
-    targets: np.ndarray | None
+    targets: np.ndarray
 
 
 def part_of(problem, rows):
@@ -101,12 +101,14 @@ def part_of(problem, rows):
     weights = problem.weights[rows]
     if problem.per_step:
         total = weights @ problem.sequences.lengths[rows]
-        return Part(selection, weights, float(total), None)
+        return Part(selection, weights, float(total), problem.targets.starts[rows])
     return Part(selection, weights, float(weights.sum()), problem.targets[rows])
 
 
 def accumulate(network, problem, part, scale, loss, seed=0):
     """Return the weighted sum of losses of some samples; add its gradient times `scale`.
+
+    Nothing but `launch` and `then` does the work, so that it can be repeated without the rest.
 
     Parameters
     ----------
@@ -121,10 +123,11 @@ def accumulate(network, problem, part, scale, loss, seed=0):
     batch = load_batch(problem.sequences.values, part.selection, network.workspace)
     targets, weights = part.targets, part.weights
     if problem.per_step:
-        (T, B), given = batch.shape, problem.targets
-        targets = network.workspace.take("targets", T, B, given.values.shape[1])
-        gather_rows(given.values, given.starts[part.selection.rows], batch.active, targets)
-        targets, weights = targets.reshape(T * B, -1), np.tile(weights, T)
+        (T, B), values = batch.shape, problem.targets.values
+        of_steps, tiled = network.workspace.take("targets", T, B, values.shape[1]), np.empty((T, B))
+        gather(values, targets, batch.active, of_steps)
+        then(np.copyto, tiled, weights)
+        targets, weights = of_steps.reshape(T * B, -1), tiled.reshape(-1)
     return network.loss_and_gradient(batch, targets, weights, scale, loss, seed)
 
 
