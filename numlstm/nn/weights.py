@@ -1,9 +1,11 @@
 """LSTM weights: their named tuples, their initialisation, and the layout the kernels read."""
 
+import functools
 import math
 from typing import NamedTuple
 
 import numpy as np
+from threadpoolctl import ThreadpoolController
 
 from numlstm.kernels._jit import VECTOR_BYTES
 from numlstm.kernels._threads import launch
@@ -104,13 +106,24 @@ def initial_weights(n_inputs, n_units, forget_bias, rng):
     with enough_memory(n_bytes, "drawing the weights of a layer", **sizes):
         Wx = rng.uniform(-limit, limit, (n_inputs, 4 * n_units))
         gates = []
-        for _ in range(4):
-            Q, R = np.linalg.qr(rng.standard_normal((n_units, n_units)))
-            gates.append(Q * np.sign(np.diag(R)))
+        with blas().limit(limits=1, user_api="blas"):
+            for _ in range(4):
+                Q, R = np.linalg.qr(rng.standard_normal((n_units, n_units)))
+                gates.append(Q * np.sign(np.diag(R)))
         Wh = np.concatenate(gates, axis=1)
     b = np.zeros(4 * n_units)
     b[n_units : 2 * n_units] = forget_bias
     return LSTMWeights(Wx, Wh, b)
+
+
+@functools.cache
+def blas():
+    """Return the control of NumPy's BLAS.
+
+    After a call its threads spin for 0.1 s (OpenBLAS), in which those of the kernels have to share
+    the cores with them; of matrices as small as a layer's one thread makes as much.
+    """
+    return ThreadpoolController()
 
 
 def panel_shapes(n_inputs, n_units, dtype):
