@@ -126,36 +126,39 @@ def test_any_number_of_threads(sequences, monkeypatch):
     assert np.array_equal(*found)
 
 
-def test_ctrl_c_between_repeated_launches_keeps_the_weights(sequences, monkeypatch):
-    X, y = sequences
-    monkeypatch.setattr(replay, "WORTH", 3)
+def before_run(monkeypatch, number, action):
+    """Call an action, with the launches about to be repeated, before the run of that number."""
     real, calls = _recorded.Calls.__call__, itertools.count(1)
 
     def run(self):
-        if next(calls) == 8:
-            raise KeyboardInterrupt
+        if next(calls) == number:
+            action(self._kept)
         real(self)
 
-    monkeypatch.setattr(_recorded.Calls, "__call__", run)
-    model = LSTMRegressor(5, batch_size=16, max_iter=9, random_state=0)
-    with pytest.warns(RuntimeWarning, match="interrupted in epoch 1.*kept"):
-        model.fit(X, y)
-    assert np.isfinite(model.predict(X)).all()
-
-
-def test_infinity_in_a_repeated_step_ends_the_fit(sequences, monkeypatch):
-    X, y = sequences
     monkeypatch.setattr(replay, "WORTH", 3)
-    real, calls = _recorded.Calls.__call__, itertools.count(1)
-
-    def run(self):
-        if next(calls) == 6:  # the weights before a step
-            self._kept[-1][1][0].fill(np.inf)
-        real(self)
-
     monkeypatch.setattr(_recorded.Calls, "__call__", run)
+
+
+def interrupt(_):
+    raise KeyboardInterrupt
+
+
+def spoil_weights(launches):
+    _, (parameters, *_), _ = launches[-1]  # of the optimiser
+    parameters.fill(np.inf)
+
+
+@pytest.mark.parametrize(
+    ("number", "action", "said"),
+    [(8, interrupt, "interrupted in epoch 1"), (6, spoil_weights, "infinite or NaN in epoch 1")],
+)
+def test_a_fit_cut_short_in_a_repeated_step_keeps_weights(
+    sequences, monkeypatch, number, action, said
+):
+    X, y = sequences
+    before_run(monkeypatch, number, action)
     model = LSTMRegressor(5, batch_size=16, max_iter=9, random_state=0)
-    with pytest.warns(RuntimeWarning, match="infinite or NaN in epoch 1.*kept"):
+    with pytest.warns(RuntimeWarning, match=f"{said}.*kept"):
         model.fit(X, y)
     assert np.isfinite(model.predict(X)).all()
 

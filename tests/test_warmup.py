@@ -15,13 +15,20 @@ from numlstm.kernels import _jit
 USES = """
 import sys
 import numpy as np
-from numlstm import LSTM, LSTMClassifier, LSTMVariant
+from numlstm import LSTM, LSTMClassifier, LSTMRegressor, LSTMVariant
 from numlstm.cli import main
 for line in open("uses.txt"):
     if main(line.split()):
         sys.exit(line)
 one_sequence = LSTM(1, 192)  # work enough for two threads
 one_sequence.backward(one_sequence.forward(np.zeros((1, 200, 1), "float32"))[0])
+X, y = np.random.default_rng(0).normal(size=(40, 9, 3)), np.arange(40.0)
+for solver in ("adam", "sgd"):  # for long enough to repeat steps, with one thread and with two
+    for units, rows in ((8, 7), (96, 40)):
+        options = {"batch_size": rows, "max_iter": 20, "solver": solver, "alpha": 0.1}
+        LSTMRegressor(units, **options).fit(X, y)
+        LSTMRegressor(units, n_layers=2, **options).fit(X, np.cumsum(X, axis=1))
+        LSTMClassifier(units, bidirectional=True, **options).fit(X, y > 20)
 for variant in (
     LSTMVariant(peepholes=True, layer_norm=True, cell_clip=1),
     LSTMVariant(coupled_gates=True, zoneout_cell=0.1, recurrent_dropout=0.1, proj_size=9),

@@ -11,6 +11,7 @@ from numlstm.estimators.forecaster import LSTMForecaster
 from numlstm.estimators.regressor import LSTMRegressor
 from numlstm.kernels import _threads
 from numlstm.nn.lstm import LSTM
+from numlstm.nn.replay import WORTH
 from numlstm.nn.variant import LSTMVariant
 
 TEXT = "to be, or not to be, that is the question"
@@ -66,8 +67,10 @@ def _use_sequences(dtype):
     ):
         LSTMRegressor(8, **quick | options).fit(X, X).trace(X)
     table = np.stack([x[:5, 0] for x in X])
-    LSTMRegressor(8, **quick).fit(table, range(4)).predict_step(table[:, :1])
-    LSTMClassifier(8, **quick).fit(table, [0, 1, 0, 1]).predict(table)
+    often = quick | {"max_iter": WORTH}  # such steps are repeated without their Python
+    LSTMRegressor(8, **often).fit(table, range(4)).predict_step(table[:, :1])
+    LSTMRegressor(8, **often, solver="sgd").fit(table, range(4))
+    LSTMClassifier(8, **often).fit(table, [0, 1, 0, 1]).predict(table)
     LSTMForecaster(4, 2, hidden_size=8, **quick).fit(X[1]).predict()
     lstm = LSTM(5, 8, dtype=dtype, random_state=0)
     outputs, state = lstm.forward(table[:, None], lengths=[1] * 4)
