@@ -9,7 +9,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 from numlstm import LSTMForecaster
-from numlstm.training import loop
+from numlstm.training import step
 
 N = 40
 y = np.sin(np.arange(N) / 3)
@@ -236,7 +236,7 @@ def test_an_error_while_training_leaves_the_last_fit(monkeypatch):
         raise MemoryError("no memory")
 
     model = forecaster(warm_start=True).fit(y)
-    monkeypatch.setattr(loop, "add_penalty", fail)
+    monkeypatch.setattr(step, "accumulate", fail)
     check_unharmed(model, lambda m: m.fit(9 * y + 5), "no memory", MemoryError)
 
 

@@ -10,7 +10,7 @@ from scipy import sparse
 from sklearn.base import clone
 
 from numlstm import LSTMRegressor
-from numlstm.training import loop
+from numlstm.training import step
 
 N, T, D = 6, 5, 2
 
@@ -301,7 +301,7 @@ def test_an_error_while_training_leaves_the_last_fit(monkeypatch):
         return 0.0
 
     model = regressor(warm_start=True, batch_size=2).fit(good(), y)
-    monkeypatch.setattr(loop, "add_penalty", fail)
+    monkeypatch.setattr(step, "accumulate", fail)
     check_unharmed(model, lambda m: m.fit(9 * good() + 5, y), "no memory", MemoryError)
 
 
