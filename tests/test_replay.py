@@ -196,6 +196,17 @@ def test_a_function_is_called_until_it_is_worth_it(monkeypatch):
     repeat(function, "another", values, np.array([0, 5, 9]))
     repeat(function, "key", values[:15], np.array([0, 5, 9]))
     assert len(called) == 5
+    repeat(function, "key", values, np.array([0, 5, 9]))
+    assert len(called) == 5
+
+
+def test_every_kind_is_noted_once_and_four_at_most(monkeypatch):
+    monkeypatch.setattr(replay, "WORTH", 2)
+    repeat, called = Replay(), []
+    for _ in range(5):
+        for key in range(6):
+            repeat(called.append, key, np.zeros(1))
+    assert len(called) == 4 * 2 + 2 * 5
 
 
 def test_an_interrupted_recording_is_none(monkeypatch):

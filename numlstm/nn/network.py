@@ -90,7 +90,7 @@ class SequenceNetwork:
         self.lstm._adopt(self.parameters[:split])
         self._panels = self.lstm._panels
         self.workspace = Workspace(self.dtype)
-        self.sums = np.zeros(1)
+        self.sums = np.zeros(1)  # of losses; written by `loss_and_gradient`
         self.class_weights = np.ones(n_outputs)  # of the log loss
         self.quantile = 0.5  # of the quantile loss
 

@@ -8,14 +8,15 @@ from numlstm.kernels._threads import available_threads, noting
 from numlstm.nn.memory import aligned_empty
 
 WORTH = 8  # calls alike before one is noted, which compiles something for each of its kernels
-KEYS = 64  # how many kinds of call are counted
+KINDS = 4  # of calls that are noted, at most: whole batches, the last one of an epoch
+COUNTED = 64  # kinds of call
 
 
 class Replay:
     """Calls a function that does nothing but launch kernels; after some calls alike, they alone."""
 
     def __init__(self):
-        self._counts, self._key = {}, None
+        self._counts, self._noted = {}, {}
 
     def __call__(self, function, key, *inputs):
         """Do what ``function(*inputs)`` does.
@@ -31,16 +32,17 @@ class Replay:
             Of one shape and dtype for each key.
         """
         key = key, available_threads(), tuple((a.shape, a.dtype.char) for a in inputs)
-        if key == self._key:
-            for own, given in zip(self._inputs, inputs, strict=True):
-                np.copyto(own, given)
-            for step in self._steps:
+        if key in self._noted:
+            own, steps = self._noted[key]
+            for copy, given in zip(own, inputs, strict=True):
+                np.copyto(copy, given)
+            for step in steps:
                 step()
             return
-        if len(self._counts) == KEYS:
+        if len(self._counts) == COUNTED:
             self._counts.clear()
         self._counts[key] = self._counts.get(key, 0) + 1
-        if self._counts[key] < WORTH or config.DISABLE_JIT:
+        if self._counts[key] < WORTH or len(self._noted) == KINDS or config.DISABLE_JIT:
             function(*inputs)
             return
         own = [aligned_empty(a.shape, a.dtype) for a in inputs]
@@ -48,4 +50,4 @@ class Replay:
             np.copyto(copy, given)
         with noting() as noted:
             function(*own)
-        self._inputs, self._steps, self._key = own, recorded(noted), key
+        self._noted[key] = own, recorded(noted)
