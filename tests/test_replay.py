@@ -21,6 +21,12 @@ def sequences(rng):
     return X, X[:, :, 0].sum(axis=1)
 
 
+def note_after(monkeypatch, count):
+    """Have calls noted after so many alike."""
+    monkeypatch.setattr(Replay, "is_first", False)
+    monkeypatch.setattr(replay, "WORTH", count)
+
+
 def runs(monkeypatch):
     """Return a list that grows with each run of recorded launches."""
     real, seen = _recorded.Calls.__call__, []
@@ -40,7 +46,7 @@ def fits(monkeypatch, model, X, y, **more):
     """
     found = []
     for worth in (NEVER, 3):
-        monkeypatch.setattr(replay, "WORTH", worth)
+        note_after(monkeypatch, worth)
         with monkeypatch.context() as patch:
             seen = runs(patch)
             model.fit(X, y, **more)
@@ -99,7 +105,7 @@ def test_classes(sequences, monkeypatch):
 )
 def test_what_differs_from_step_to_step_is_not_repeated(sequences, monkeypatch, options):
     X, y = sequences
-    monkeypatch.setattr(replay, "WORTH", 2)
+    note_after(monkeypatch, 2)
     seen = runs(monkeypatch)
     LSTMRegressor(5, **{"batch_size": 16, "max_iter": 2, "random_state": 0} | options).fit(X, y)
     assert not seen
@@ -108,7 +114,7 @@ def test_what_differs_from_step_to_step_is_not_repeated(sequences, monkeypatch, 
 def test_lengths_that_differ_are_not_repeated(sequences, monkeypatch, rng):
     X, y = sequences
     ragged = [x[: rng.integers(5, 13)] for x in X]
-    monkeypatch.setattr(replay, "WORTH", 2)
+    note_after(monkeypatch, 2)
     seen = runs(monkeypatch)
     LSTMRegressor(5, batch_size=16, max_iter=2, random_state=0).fit(ragged, y)
     assert not seen
@@ -117,7 +123,7 @@ def test_lengths_that_differ_are_not_repeated(sequences, monkeypatch, rng):
 def test_any_number_of_threads(sequences, monkeypatch):
     """Wide enough for two threads; with one they are not asked for."""
     X, y = np.tile(sequences[0], (2, 4, 1)), np.tile(sequences[1], 2)
-    monkeypatch.setattr(replay, "WORTH", 3)
+    note_after(monkeypatch, 3)
     found = []
     for n_threads in (1, 2):
         with thread_limit(n_threads):
@@ -135,7 +141,7 @@ def before_run(monkeypatch, number, action):
             action(self._kept)
         real(self)
 
-    monkeypatch.setattr(replay, "WORTH", 3)
+    note_after(monkeypatch, 3)
     monkeypatch.setattr(_recorded.Calls, "__call__", run)
 
 
@@ -179,7 +185,7 @@ def gather_twice(values, starts, log):
 
 
 def test_a_function_is_called_until_it_is_worth_it(monkeypatch):
-    monkeypatch.setattr(replay, "WORTH", 3)
+    note_after(monkeypatch, 3)
     values, log, called = np.arange(20.0)[:, None], [], []
     gather, out = gather_twice(values, None, log)
 
@@ -200,8 +206,19 @@ def test_a_function_is_called_until_it_is_worth_it(monkeypatch):
     assert len(called) == 5
 
 
-def test_every_kind_is_noted_once_and_four_at_most(monkeypatch):
+def test_the_first_of_a_process_has_to_be_worth_more(monkeypatch):
+    monkeypatch.setattr(Replay, "is_first", True)
     monkeypatch.setattr(replay, "WORTH", 2)
+    monkeypatch.setattr(replay, "WORTH_FIRST", 5)
+    repeat, called = Replay(), []
+    for key in range(2):
+        for _ in range(9):
+            repeat(called.append, key, np.zeros(1))
+    assert len(called) == 5 + 2
+
+
+def test_every_kind_is_noted_once_and_four_at_most(monkeypatch):
+    note_after(monkeypatch, 2)
     repeat, called = Replay(), []
     for _ in range(5):
         for key in range(6):
@@ -210,7 +227,7 @@ def test_every_kind_is_noted_once_and_four_at_most(monkeypatch):
 
 
 def test_an_interrupted_recording_is_none(monkeypatch):
-    monkeypatch.setattr(replay, "WORTH", 1)
+    note_after(monkeypatch, 1)
     repeat, calls = Replay(), itertools.count()
 
     def function(values):

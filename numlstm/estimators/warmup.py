@@ -11,7 +11,7 @@ from numlstm.estimators.forecaster import LSTMForecaster
 from numlstm.estimators.regressor import LSTMRegressor
 from numlstm.kernels import _threads
 from numlstm.nn.lstm import LSTM
-from numlstm.nn.replay import WORTH
+from numlstm.nn.replay import WORTH_FIRST
 from numlstm.nn.variant import LSTMVariant
 
 TEXT = "to be, or not to be, that is the question"
@@ -67,7 +67,7 @@ def _use_sequences(dtype):
     ):
         LSTMRegressor(8, **quick | options).fit(X, X).trace(X)
     table = np.stack([x[:5, 0] for x in X])
-    often = quick | {"max_iter": WORTH}  # such steps are repeated without their Python
+    often = quick | {"max_iter": WORTH_FIRST}  # such steps are repeated without their Python
     LSTMRegressor(8, **often).fit(table, range(4)).predict_step(table[:, :1])
     LSTMRegressor(8, **often, solver="sgd").fit(table, range(4))
     LSTMClassifier(8, **often).fit(table, [0, 1, 0, 1]).predict(table)

@@ -7,13 +7,18 @@ from numlstm.kernels._recorded import recorded
 from numlstm.kernels._threads import available_threads, noting
 from numlstm.nn.memory import aligned_empty
 
-WORTH = 8  # calls alike before one is noted, which compiles something for each of its kernels
+WORTH = 8  # calls alike before one is noted
+# Before the first of all is noted in a process, which compiles something for each kernel (2 s) or
+# loads it from the cache (0.1 s): a short fit is over before that pays.
+WORTH_FIRST = 64
 KINDS = 4  # of calls that are noted, at most: whole batches, the last one of an epoch
 COUNTED = 64  # kinds of call
 
 
 class Replay:
     """Calls a function that does nothing but launch kernels; after some calls alike, they alone."""
+
+    is_first = True  # until one was noted in this process
 
     def __init__(self):
         self._counts, self._noted = {}, {}
@@ -42,7 +47,8 @@ class Replay:
         if len(self._counts) == COUNTED:
             self._counts.clear()
         self._counts[key] = self._counts.get(key, 0) + 1
-        if self._counts[key] < WORTH or len(self._noted) == KINDS or config.DISABLE_JIT:
+        worth = WORTH_FIRST if Replay.is_first else WORTH
+        if self._counts[key] < worth or len(self._noted) == KINDS or config.DISABLE_JIT:
             function(*inputs)
             return
         own = [aligned_empty(a.shape, a.dtype) for a in inputs]
@@ -50,4 +56,4 @@ class Replay:
             np.copyto(copy, given)
         with noting() as noted:
             function(*own)
-        self._noted[key] = own, recorded(noted)
+        self._noted[key], Replay.is_first = (own, recorded(noted)), False
