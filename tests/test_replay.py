@@ -2,11 +2,12 @@
 
 import itertools
 
+import numba
 import numpy as np
 import pytest
 
 from numlstm import LSTMClassifier, LSTMRegressor
-from numlstm.kernels import _recorded
+from numlstm.kernels import _recorded, _threads
 from numlstm.kernels._threads import launch, noting, then, thread_limit
 from numlstm.kernels.layout import gather_rows_chunk
 from numlstm.nn import replay
@@ -249,3 +250,17 @@ def test_arguments_that_do_not_fit_are_refused():
     place = np.zeros(_recorded.ROOM, np.int64).ctypes.data
     with pytest.raises(TypeError, match="more arguments than a recorded call has room for"):
         _recorded.keep((0, *[np.zeros((1, 1, 1, 1))] * 90), place)
+
+
+@pytest.mark.skipif(numba.config.NUMBA_NUM_THREADS < 2, reason="needs two threads")
+def test_threads_are_given_back_where_compiling_is_interrupted(monkeypatch):
+    def interrupted(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_threads, "address_of", interrupted)
+    monkeypatch.setattr(_threads, "n_workers", lambda *args: 2)
+    before = numba.get_num_threads()
+    with pytest.raises(KeyboardInterrupt):
+        launch(gather_rows_chunk, work=0)
+    assert not _threads._busy.locked()
+    assert numba.get_num_threads() == before

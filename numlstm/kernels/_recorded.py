@@ -6,6 +6,7 @@ running them again neither looks at nor converts a Python object.
 """
 
 import itertools
+from functools import partial
 
 import numpy as np
 from numba import types
@@ -15,11 +16,9 @@ from numlstm.kernels._cores_llvm import current_core
 from numlstm.kernels._jit import kernel
 from numlstm.kernels._threads import (
     address_of,
-    available_threads,
     call_work,
+    on_threads,
     run_workers,
-    take_threads,
-    with_threads,
     work_function,
 )
 
@@ -55,13 +54,12 @@ def run_alone(works, places):
 
 
 @kernel
-def run_shared(works, places, sizes, n_threads):
-    """Run calls one after the other, each with its number of workers, at most `n_threads`."""
+def run_shared(works, places, sizes):
+    """Run calls one after the other, each with its number of workers."""
     core = current_core()
     for k in range(works.shape[0]):
-        n = min(sizes[k], n_threads)
-        if n > 1:
-            run_workers(works[k], places[k], core, n)
+        if sizes[k] > 1:
+            run_workers(works[k], places[k], core, sizes[k])
         else:
             call_work(works[k], places[k], 0, 1)
 
@@ -73,7 +71,7 @@ class Calls:
     ----------
     noted : list of (chunk, arguments, workers)
         What `noting` noted. The arrays among the arguments stay where they are; the other arguments
-        are those of now.
+        are those of now, and so are the numbers of workers.
     """
 
     def __init__(self, noted):
@@ -89,11 +87,9 @@ class Calls:
 
     def __call__(self):
         """Run them."""
-        n = min(self._most, available_threads()) if self._most > 1 else 1
-        if take_threads(n):
-            with_threads(n, run_shared, self._works, self._places, self._sizes, n)
-        else:
-            run_alone(self._works, self._places)
+        calls, n = (self._works, self._places), self._most
+        if n == 1 or not on_threads(n, run_shared, *calls, self._sizes):
+            run_alone(*calls)
 
 
 def recorded(noted):
@@ -101,10 +97,5 @@ def recorded(noted):
     functions = []
     for is_launch, group in itertools.groupby(noted, key=lambda step: step[2] > 0):
         group = list(group)
-        functions += [Calls(group)] if is_launch else [bound(f, args) for f, args, _ in group]
+        functions += [Calls(group)] if is_launch else [partial(f, *args) for f, args, _ in group]
     return functions
-
-
-def bound(function, args):
-    """Return a function without arguments that calls one with these."""
-    return lambda: function(*args)

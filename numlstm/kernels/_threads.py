@@ -131,20 +131,23 @@ def launch(chunk, *args, work, at_most=2**31):
     n = n_workers(work, at_most)
     if getattr(_local, "noted", None) is not None:
         _local.noted.append((chunk, args, n))
-    if not take_threads(n):
+    if n == 1 or not on_threads(n, _start_chunk, chunk, args, n):
         chunk(*args, 0, 1)
-        return
-    with_threads(n, start, (address_of(chunk, args), *args), n)
 
 
-def take_threads(n):
-    """Return whether the caller gets n threads; then `with_threads` has to be called."""
-    return n > 1 and _busy.acquire(blocking=False)
+def _start_chunk(chunk, args, n):
+    start((address_of(chunk, args), *args), n)
 
 
-def with_threads(n, function, *args):
-    """Call a function while Numba uses n threads, and give them back."""
+def on_threads(n, function, *args):
+    """Call a function while Numba uses n threads; return False, not calling it, if they are busy.
+
+    All that can fail or be interrupted, compiling too, belongs into the function: here the threads
+    are given back whatever happens.
+    """
     before = threads_of_numba()
+    if not _busy.acquire(blocking=False):
+        return False
     try:
         if n != before:
             numba.set_num_threads(n)
@@ -153,6 +156,7 @@ def with_threads(n, function, *args):
         if n != before:
             numba.set_num_threads(before)
         _busy.release()
+    return True
 
 
 @contextmanager

@@ -5,7 +5,6 @@ from numba import config
 
 from numlstm.kernels._recorded import recorded
 from numlstm.kernels._threads import available_threads, noting
-from numlstm.nn.memory import aligned_empty
 
 WORTH = 8  # calls alike before one is noted
 # Before the first of all is noted in a process, which compiles something for each kernel (2 s) or
@@ -51,9 +50,7 @@ class Replay:
         if self._counts[key] < worth or len(self._noted) == KINDS or config.DISABLE_JIT:
             function(*inputs)
             return
-        own = [aligned_empty(a.shape, a.dtype) for a in inputs]
-        for copy, given in zip(own, inputs, strict=True):
-            np.copyto(copy, given)
+        own = [given.copy() for given in inputs]
         with noting() as noted:
             function(*own)
         self._noted[key], Replay.is_first = (own, recorded(noted)), False
