@@ -129,8 +129,8 @@ def launch(chunk, *args, work, at_most=2**31):
         Number of pieces the work can be cut into.
     """
     n = n_workers(work, at_most)
-    if getattr(_local, "noted", None) is not None:
-        _local.noted.append((chunk, args, n))
+    if _note(chunk, args, n):
+        return
     if n == 1 or not on_threads(n, _start_chunk, chunk, args, n):
         chunk(*args, 0, 1)
 
@@ -160,23 +160,31 @@ def on_threads(n, function, *args):
 
 
 @contextmanager
-def noting():
+def noting(run=True):
     """Yield a list to which this Python thread's calls of `launch` and `then` are added.
 
-    Each is (function, arguments, workers), with 0 workers for `then`.
+    Each is (function, arguments, workers), with 0 workers for `then`. Without `run` they are noted
+    and not done.
     """
-    _local.noted = noted = []
+    _local.noted, _local.runs = [], run
     try:
-        yield noted
+        yield _local.noted
     finally:
         _local.noted = None
 
 
+def _note(function, args, n):
+    """Note a call if that is wanted; return whether this is all that is to be done."""
+    if getattr(_local, "noted", None) is None:
+        return False
+    _local.noted.append((function, args, n))
+    return not _local.runs
+
+
 def then(function, *args):
     """Call a Python function between two launches, such that `noting` sees it."""
-    if getattr(_local, "noted", None) is not None:
-        _local.noted.append((function, args, 0))
-    function(*args)
+    if not _note(function, args, 0):
+        function(*args)
 
 
 _addresses = {}

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from numlstm.kernels._ahead import compile_ahead
 from numlstm.nn.memory import Workspace
 from numlstm.training.problem import add_penalty
 
@@ -113,6 +114,8 @@ class TextTrainer:
     def step(self):
         """Learn one chunk. Returns its characters, or 0 if its gradient was not finite."""
         tokens, targets = self.streams.chunk(self.position)
+        if self.optimizer.t == 0:
+            compile_ahead(self._launch_all, tokens, targets)
         before, self.whole = self.rng.get_state(), False
         try:
             seed = self.rng.randint(2**31 - 1) if self.network.dropout else 0
@@ -129,6 +132,13 @@ class TextTrainer:
         self.total, self.count = total, self.count + tokens.size
         self.position, self.whole = self.position + 1, True
         return tokens.size
+
+    def _launch_all(self, tokens, targets):
+        """Launch what `step` does, and what writes: who trains such a network wants to read it."""
+        network, nothing = self.network, np.zeros((1, 0))
+        network.loss_and_gradient(tokens, targets, self.state, self._spare)
+        self.optimizer.step(network.gradient, self.rate)
+        network.write(network.model(), network.scratch(1), 0, (1.0, 0, 1.0), nothing)
 
     @property
     def epoch_done(self):

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from numlstm.kernels._ahead import compile_ahead
 from numlstm.training.loop import describe, progress_bar
 from numlstm.training.problem import accumulate, add_penalty, part_of, passes
 
@@ -66,6 +67,7 @@ def train_lbfgs(network, problem, settings, history, validation_score=None):
 
     with progress_bar(settings, "iteration") as bar:
         try:
+            compile_ahead(accumulate, network, problem, parts[0], 1 / weight, settings.loss)
             result = minimize(
                 evaluate, start, jac=True, method="L-BFGS-B", callback=after_iteration,
                 options={

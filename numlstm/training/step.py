@@ -2,6 +2,7 @@
 
 import math
 
+from numlstm.kernels._ahead import compile_ahead
 from numlstm.kernels._threads import then
 from numlstm.nn.replay import Replay
 from numlstm.training.problem import accumulate, add_penalty
@@ -40,6 +41,8 @@ class Step:
             The weighted sum of their losses, the penalty included; None where that or the gradient
             is not finite, and nothing was changed.
         """
+        if self.optimizer.t == 0:
+            compile_ahead(self._learn, part)
         selection, share = part.selection, part.total_weight
         T, B = len(selection.active) - 1, len(selection.rows)
         if self.network.only_launches and B > 1 and selection.active[T - 1] == B:
