@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from numba import config
 
 from numlstm import LSTM, LSTMState
-from numlstm.kernels import _threads, lstm, products
+from numlstm.kernels import _threads, products
 from numlstm.kernels.checks import all_finite
-from numlstm.nn import reference
+from numlstm.nn import reference, stack
 from numlstm.nn.gradcheck import relative_error
 
 TOLERANCE = {"float32": 2e-5, "float64": 2e-12}
@@ -202,27 +202,27 @@ def test_every_number_of_rows_gives_a_row_the_same_bits(dtype):
 @dtypes
 @pytest.mark.parametrize("lengths", ["none", "mixed"])
 def test_weights_from_far_give_the_same_bits(lengths, dtype, monkeypatch):
-    """Many rows request large weights ahead; fewer than CUT_ROWS do not."""
-    sizes = 104, 400
-    if SLOW:
-        sizes = 5, 9
-        monkeypatch.setattr(lstm, "FAR_WEIGHTS", 0)
+    """Many rows request large weights ahead; fewer than CUT_ROWS, and small weights, do not."""
+    sizes = (5, 9) if SLOW else (40, 70)
     p = make_problem(43, 3, *sizes, lengths=lengths, dtype=dtype, state=False)
-    assert p.lstm._panels[0].weights.size >= lstm.FAR_WEIGHTS
+    upstream = np.random.default_rng(0).normal(size=(43, 3, p.lstm.hidden_size)).astype(dtype)
 
-    def run_rows(call, rows):
-        given = None if p.lengths is None else p.lengths[rows]
-        outputs, last = call(p.X[rows], lengths=given)
-        return outputs, last.c[0]
+    def run_rows(n):
+        given = None if p.lengths is None else p.lengths[:n]
+        outputs, last = p.lstm(p.X[:n], lengths=given)
+        results = [outputs, last.c[0]]
+        outputs, last = p.lstm.forward(p.X[:n], lengths=given)
+        results += [outputs.copy(), last.c[0]]
+        gradients = p.lstm.backward(upstream[:n])
+        return [*results, gradients.X, gradients.weights[0].Wh, gradients.weights[0].Wx]
 
-    few = [run_rows(p.lstm, slice(k, k + 11)) for k in range(0, 43, 11)]
-    outputs, c = (np.concatenate(parts) for parts in zip(*few, strict=True))
     with _threads.thread_limit(1):
-        for n in range(lstm.CUT_ROWS - 1, 44):
-            for call in (p.lstm, p.lstm.forward):
-                found, last = run_rows(call, slice(n))
-                assert found.tobytes() == outputs[:n].tobytes(), n
-                assert last.tobytes() == c[:n].tobytes(), n
+        for n in range(products.CUT_ROWS - 1, 44):
+            found = []
+            for least in (0, 10**9):
+                monkeypatch.setattr(stack, "FAR_WEIGHTS", least)
+                found.append([each.tobytes() for each in run_rows(n)])
+            assert found[0] == found[1], n
 
 
 @pytest.mark.kernel

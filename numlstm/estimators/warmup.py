@@ -77,8 +77,10 @@ def _use_sequences(dtype):
     lstm.backward(outputs, state)
     lstm.step(table, state)
     wide = LSTM(1, 192, dtype=dtype, random_state=0)  # threads share its units, with one row
-    outputs, state = wide.forward(table[:1, :, None])
-    wide.backward(outputs, state)
+    large = LSTM(1, 448, dtype=dtype, random_state=0)  # FAR_WEIGHTS and more
+    for lstm, rows in (wide, table[:1]), (large, table):
+        outputs, state = lstm.forward(rows[:, :, None])
+        lstm.backward(outputs, state)
 
 
 def _use_text(dtype):

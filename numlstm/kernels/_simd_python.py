@@ -150,6 +150,18 @@ def make_tile_blocks(rows, halves):
     return tile_blocks
 
 
+def make_far_blocks(rows):
+    """Return the block product of `_tiles_llvm.make_far_blocks`, which here requests nothing."""
+    blocks = make_tile_blocks(rows, 1)
+
+    def far_blocks(
+        init, i, i_row, A, a, a_row, a_k, a_block, B, b, b_k, K, n_blocks, f, f_k, C, c, c_row
+    ):
+        blocks(init, i, i_row, A, a, a_row, a_k, a_block, B, b, b_k, K, n_blocks, C, c, c_row)
+
+    return far_blocks
+
+
 def make_tile_row(pairs):
     """Return the product of `_tiles_llvm.make_tile_row` as a plain function."""
 

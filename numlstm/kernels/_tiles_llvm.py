@@ -218,8 +218,7 @@ def make_far_pair(rows):
         sig = types.void(init, n, n, X, n, n, n, S, n, n, n, B, n, n, n, C, n, n)
 
         def codegen(context, builder, sig, args):
-            place = element_pointer(context, builder, sig.args[11], args[11], args[13])
-            byte = builder.bitcast(place, ir.IntType(8).as_pointer())
+            byte = first_byte(context, builder, sig.args[11], args[11], args[13])
             no_half = ir.Constant(INT64, 0)
             emit_pair(context, builder, sig, args, rows, 1, no_half, ahead=(byte, args[14]))
             return context.get_dummy_value()
@@ -274,27 +273,69 @@ def make_tile_blocks(rows, halves):
         sig = types.void(init, n, n, A, n, n, n, n, B, n, n, n, n, C, n, n)
 
         def codegen(context, builder, sig, args):
-            def at(k):
-                return element_pointer(context, builder, sig.args[k], args[k], args[k + 1])
-
-            i_row, a_row, a_k, a_block = (args[k] for k in (2, 5, 6, 7))
-            b_k, K, n_blocks, c_row = (args[k] for k in (10, 11, 12, 15))
-            tile = Tile(builder, llvm_vector(sig.args[13].dtype), rows, halves)
-            b_block = builder.mul(K, b_k)
-            b_half = builder.mul(n_blocks, b_block)
-
-            def block(here, inside):
-                return tile.product(inside, here[1], a_row, a_k, here[2], b_k, b_half, K)
-
-            values = tile.load(tile.places(at(0), i_row))
-            blocks = [(tile.number(0), tile.number(1)), (at(3), a_block), (at(8), b_block)]
-            values = tile.loop(blocks, n_blocks, values, block)[1]
-            tile.store(values, tile.places(at(13), c_row))
+            emit_blocks(context, builder, sig, args, rows, halves)
             return context.get_dummy_value()
 
         return sig, codegen
 
     return tile_blocks
+
+
+def make_far_blocks(rows):
+    """Return an intrinsic: the block product of one panel, which also requests memory ahead.
+
+    At each step of the sum the line at element `f` of B, plus `f_k` bytes a step, is requested.
+    """
+
+    @intrinsic
+    def far_blocks(
+        ctx, init, i, i_row, A, a, a_row, a_k, a_block, B, b, b_k, K, n_blocks, f, f_k, C, c, c_row
+    ):
+        n = types.int64
+        sig = types.void(init, n, n, A, n, n, n, n, B, n, n, n, n, n, n, C, n, n)
+
+        def codegen(context, builder, sig, args):
+            byte = first_byte(context, builder, sig.args[8], args[8], args[13])
+            emit_blocks(context, builder, sig, args, rows, 1, ahead=(byte, args[14]))
+            return context.get_dummy_value()
+
+        return sig, codegen
+
+    return far_blocks
+
+
+def first_byte(context, builder, kind, array, index):
+    """Return a pointer to bytes, at an element of an array."""
+    place = element_pointer(context, builder, kind, array, index)
+    return builder.bitcast(place, ir.IntType(8).as_pointer())
+
+
+def emit_blocks(context, builder, sig, args, rows, halves, ahead=None):
+    """Emit a block product; `args` begin with (init, i, .. n_blocks), and end with (C, c, c_row).
+
+    With `ahead`, a place and a stride in bytes: see `Tile.product`.
+    """
+
+    def at(k):
+        return element_pointer(context, builder, sig.args[k], args[k], args[k + 1])
+
+    C = len(args) - 3
+    i_row, a_row, a_k, a_block = (args[k] for k in (2, 5, 6, 7))
+    b_k, K, n_blocks, c_row = (args[k] for k in (10, 11, 12, C + 2))
+    tile = Tile(builder, llvm_vector(sig.args[C].dtype), rows, halves)
+    b_block = builder.mul(K, b_k)
+    b_half = builder.mul(n_blocks, b_block)
+    places = [(tile.number(0), tile.number(1)), (at(3), a_block), (at(8), b_block)]
+    if ahead is not None:
+        places.append((ahead[0], builder.mul(K, ahead[1])))
+
+    def block(here, inside):
+        request = None if ahead is None else (here[3], ahead[1])
+        return tile.product(inside, here[1], a_row, a_k, here[2], b_k, b_half, K, request)
+
+    values = tile.load(tile.places(at(0), i_row))
+    values = tile.loop(places, n_blocks, values, block)[1]
+    tile.store(values, tile.places(at(C), c_row))
 
 
 def make_tile_row(pairs):

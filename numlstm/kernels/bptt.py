@@ -13,6 +13,7 @@ from numlstm.kernels.cell import cell_backward
 from numlstm.kernels.lstm import first_row
 from numlstm.kernels.products import (
     ZERO,
+    far_rows_times_panels,
     rows_times_panels,
 )
 from numlstm.kernels.simd import (
@@ -68,7 +69,7 @@ def dot_inputs(panels, gates, g, g_panel, dX, at, add):
 
 
 @helper
-def input_gradients(panels, Wx, gates, t, dX, add, zeros, first, stop):
+def input_gradients(panels, Wx, gates, t, dX, add, zeros, first, stop, far):
     """Write dX of rows first .. stop at time t from the gradients of the pre-activations.
 
     `zeros` holds two panels' width of them.
@@ -78,8 +79,12 @@ def input_gradients(panels, Wx, gates, t, dX, add, zeros, first, stop):
     start = dX.start + t * dX.step
     at, g, rows = start + first * dX.row, (t * B + first) * W, stop - first
     init, i, i_row, i_panel = (dX.data, at, dX.row, wide) if add else (zeros, 0, 0, 0)
-    rows_times_panels(init, i, i_row, i_panel, flattened(gates), g, W, T * B * W, W, P,
-                      flattened(Wx), ZERO, Q, dX.data, at, dX.row, rows)  # fmt: skip
+    if far is None:
+        rows_times_panels(init, i, i_row, i_panel, flattened(gates), g, W, T * B * W, W, P,
+                          flattened(Wx), ZERO, Q, dX.data, at, dX.row, rows)  # fmt: skip
+    else:
+        far_rows_times_panels(init, i, i_row, i_panel, flattened(gates), g, W, T * B * W, W, P,
+                              flattened(Wx), ZERO, Q, dX.data, at, dX.row, rows)  # fmt: skip
     if Q == 0:
         for r in range(rows):
             dot_inputs(panels, gates, g + r * W, T * B * W, dX.data, at + r * dX.row, add)
@@ -87,7 +92,7 @@ def input_gradients(panels, Wx, gates, t, dX, add, zeros, first, stop):
 
 @kernel
 def lstm_backward_chunk(
-    panels, transposed, d_outputs, active, reverse, tape, carry, dX, worker, n_workers
+    panels, transposed, d_outputs, active, reverse, tape, carry, dX, far, worker, n_workers
 ):
     """Run back through all time steps of this worker's rows; `tape.gates` become gradients.
 
@@ -105,6 +110,8 @@ def lstm_backward_chunk(
         dh (B, Hq) and dc (B, Hp): of the final state on entry, of the initial state on return.
     dX : Rows
         Written, or with `reverse` added to; an empty array: not wanted.
+    far : bool or None
+        Not None: the weights come from far, see `far_rows_times_panels`.
     worker, n_workers : int
     """
     never_inline()
@@ -132,10 +139,16 @@ def lstm_backward_chunk(
                 g, at = ((p * T + t) * B + r) * W, r * Hp + p * VL
                 dh_at = r * Hq + p * VL
                 cell_backward(flat, g, c_flat, prev + at, this + at, dh_flat, dh_at, dc_flat, at)
-        rows_times_panels(
-            zeros, ZERO, ZERO, ZERO, flat, (t * B + low) * W, W, T * B * W, W, P,
-            Wh, ZERO, Q, dh_flat, low * Hq, Hq, stop - low,
-        )  # fmt: skip
+        if far is None:
+            rows_times_panels(
+                zeros, ZERO, ZERO, ZERO, flat, (t * B + low) * W, W, T * B * W, W, P,
+                Wh, ZERO, Q, dh_flat, low * Hq, Hq, stop - low,
+            )  # fmt: skip
+        else:
+            far_rows_times_panels(
+                zeros, ZERO, ZERO, ZERO, flat, (t * B + low) * W, W, T * B * W, W, P,
+                Wh, ZERO, Q, dh_flat, low * Hq, Hq, stop - low,
+            )  # fmt: skip
         if dX.data.size:
-            input_gradients(panels, transposed.Wx, gates, t, dX, reverse, zeros, low, stop)
+            input_gradients(panels, transposed.Wx, gates, t, dX, reverse, zeros, low, stop, far)
     restore_denormals(denormals)

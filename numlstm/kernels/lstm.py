@@ -26,7 +26,7 @@ from numlstm.kernels._flat import flattened
 from numlstm.kernels._jit import helper, kernel
 from numlstm.kernels.cell import cell_forward
 from numlstm.kernels.checks import is_zero
-from numlstm.kernels.preactivations import FAR_WEIGHTS, far_preactivations, preactivations
+from numlstm.kernels.preactivations import far_preactivations, preactivations
 from numlstm.kernels.products import CUT_ROWS, ZERO
 from numlstm.kernels.simd import flush_denormals, lanes, never_inline, restore_denormals
 from numlstm.kernels.vectors import copy_vectors
@@ -121,7 +121,7 @@ def save_rows(source, s, target, first, stop):
 
 @kernel
 def lstm_forward_chunk(
-    x, lookup, panels, first, active, reverse, tape, last, outputs, worker, n_workers
+    x, lookup, panels, first, active, reverse, tape, last, outputs, far, worker, n_workers
 ):
     """Run all time steps of this worker's rows.
 
@@ -139,6 +139,8 @@ def lstm_forward_chunk(
         1 to read each sequence from its end.
     tape, last, outputs : Tape, Carry, Rows
         Written. `outputs` with an empty array: not wanted.
+    far : bool or None
+        Not None: the weights come from far, see `far_preactivations`.
     worker, n_workers : int
     """
     never_inline()
@@ -150,7 +152,6 @@ def lstm_forward_chunk(
     low, high = first_row(active, worker, n_workers), first_row(active, worker + 1, n_workers)
     flat, h_flat, c_flat, out = flattened(gates), flattened(h), flattened(c), outputs.data
     weights, bias = flattened(panels.weights), flattened(panels.bias)
-    far = weights.size >= FAR_WEIGHTS
     for s in range(T):
         t = T - 1 - s if reverse else s
         n, size, stop = active[t], B * Hp, min(active[t], high)
@@ -167,12 +168,12 @@ def lstm_forward_chunk(
             if lookup.tokens.size:
                 look_up(lookup, t, B, p, gates, g, low, stop)
                 i, i_row, init = g, W, flat
-            if far and stop - low >= CUT_ROWS:
-                far_preactivations(x, x.start + t * x.step, D, h, h_prev, H, used, weights, w,
-                                   init, i, i_row, gates, g, low, stop)  # fmt: skip
-            else:
+            if far is None:
                 preactivations(x, x.start + t * x.step, D, h, h_prev, H, used, weights, w,
                                init, i, i_row, gates, g, low, stop)  # fmt: skip
+            else:
+                far_preactivations(x, x.start + t * x.step, D, h, h_prev, H, used, weights, w,
+                                   init, i, i_row, gates, g, low, stop)  # fmt: skip
             at = low * Hp + p * VL
             cell_forward(flat, g + low * W, W, c_flat, c_prev + at, c_next + at,
                          h_flat, h_next + at, Hp, stop - low)  # fmt: skip

@@ -185,5 +185,5 @@ def lstm_backward_row_chunk(
         steps = gates.reshape(P, 1, T, W)
         target = Rows(dX.data, dX.start, 0, dX.step)
         low, stop = own_share(n_steps, worker, n_workers)
-        input_gradients(panels, transposed.Wx, steps, ZERO, target, reverse, zeros, low, stop)
+        input_gradients(panels, transposed.Wx, steps, ZERO, target, reverse, zeros, low, stop, None)
     restore_denormals(denormals)

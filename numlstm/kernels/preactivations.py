@@ -1,7 +1,7 @@
 """Pre-activations of one panel of units: the products of inputs and hidden states in one tile."""
 
 from numlstm.kernels._jit import helper
-from numlstm.kernels.products import SHORT_ROWS, ZERO, rows_left_over, short_tiles
+from numlstm.kernels.products import CUT_ROWS, SHORT_ROWS, ZERO, rows_left_over, short_tiles
 from numlstm.kernels.simd import (
     TILE_ROWS,
     VECTOR_BYTES,
@@ -17,8 +17,6 @@ pair_4 = make_tile_pair(4, 1)
 pair_2x2 = make_tile_pair(2, 2)
 pair_1x2 = make_tile_pair(1, 2)
 far_full, far_short, far_4 = (make_far_pair(rows) for rows in (TILE_ROWS, SHORT_ROWS, 4))
-
-FAR_WEIGHTS = 800_000  # elements that L2 does not hold, and a shared L3 hardly
 
 
 @helper
@@ -67,13 +65,17 @@ def preactivations(x, at, D, h, prev, H, used, weights, w, init, i, i_row, gates
 def far_preactivations(
     x, at, D, h, prev, H, used, weights, w, init, i, i_row, gates, g, first, stop
 ):
-    """Do what `preactivations` does for CUT_ROWS rows and more, with weights that come from far.
+    """Do what `preactivations` does, with weights that come from far.
 
     They arrive only while the first rows of a panel are computed, and the others wait: so the tiles
     request the next half panel, each its share. 512 units, 50 rows: a pass takes 12 to 30 % less
     time (Zen 3). In a function of its own: beside these tiles the others lose 4 to 6 %.
     """
     never_inline()
+    if stop - first < CUT_ROWS:
+        preactivations(x, at, D, h, prev, H, used, weights, w, init, i, i_row, gates, g, first,
+                       stop)  # fmt: skip
+        return
     half = 2 * lanes(gates)
     W, Hp, size = 2 * half, h.shape[2], (D + H) * half
     data, row, rows = x.data, x.row, stop - first

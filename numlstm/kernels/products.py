@@ -13,7 +13,9 @@ from numlstm.kernels._flat import flattened
 from numlstm.kernels._jit import helper, kernel
 from numlstm.kernels.simd import (
     TILE_ROWS,
+    VECTOR_BYTES,
     lanes,
+    make_far_blocks,
     make_tile_blocks,
     make_tile_row,
     never_inline,
@@ -28,6 +30,7 @@ tile_4 = make_tile_blocks(4, 1)
 tile_2 = make_tile_blocks(2, 1)
 tile_1 = make_tile_blocks(1, 1)
 tile_2x2, tile_1x2 = make_tile_blocks(2, 2), make_tile_blocks(1, 2)
+far_full, far_short, far_4 = (make_far_blocks(rows) for rows in (TILE_ROWS, SHORT_ROWS, 4))
 row_4, row_2, row_1 = make_tile_row(4), make_tile_row(2), make_tile_row(1)
 
 SUPER_ROWS = 8 * TILE_ROWS  # rows that stay in L2 while every panel of the weights passes by
@@ -118,6 +121,44 @@ def rows_times_panels(
             k = left - 1
             tile_1x2(init, iq + k * i_row, i_row, A, a + k * a_row, a_row, 1, a_block, B, bq, wide,
                      K, n_blocks, C, cq + k * c_row, c_row)  # fmt: skip
+
+
+@helper
+def far_rows_times_panels(
+    init, i, i_row, i_panel, A, a, a_row, a_block, K, n_blocks, B, b, Q, C, c, c_row, rows
+):
+    """Do what `rows_times_panels` does, with a B that comes from far.
+
+    It arrives only while the first rows of a panel are computed, and the others wait: so the tiles
+    request the next panel, each its share. The way back through 512 units, 50 rows, takes 7 to 20 %
+    less time (Zen 3).
+    """
+    never_inline()
+    if rows < CUT_ROWS:
+        rows_times_panels(init, i, i_row, i_panel, A, a, a_row, a_block, K, n_blocks, B, b, Q, C, c,
+                          c_row, rows)  # fmt: skip
+        return
+    wide = 2 * lanes(C)
+    size, short_stop = n_blocks * K * wide, SHORT_ROWS * short_tiles(rows)
+    share = 2 * VECTOR_BYTES // rows + 1  # bytes for each row and step of the sum
+    for q in range(Q):
+        iq, bq, cq = i + q * i_panel, b + q * size, c + q * wide
+        following, r = b + (q + 1) % Q * size, 0
+        while r < rows:
+            ir, ar, cr = iq + r * i_row, a + r * a_row, cq + r * c_row
+            f = following + r * size // rows
+            if r < short_stop:
+                far_short(init, ir, i_row, A, ar, a_row, 1, a_block, B, bq, wide, K, n_blocks,
+                          f, SHORT_ROWS * share, C, cr, c_row)  # fmt: skip
+                r += SHORT_ROWS
+            elif rows - r >= TILE_ROWS:
+                far_full(init, ir, i_row, A, ar, a_row, 1, a_block, B, bq, wide, K, n_blocks,
+                         f, TILE_ROWS * share, C, cr, c_row)  # fmt: skip
+                r += TILE_ROWS
+            else:
+                far_4(init, ir, i_row, A, ar, a_row, 1, a_block, B, bq, wide, K, n_blocks,
+                      f, 4 * share, C, cr, c_row)  # fmt: skip
+                r += 4
 
 
 @helper

@@ -28,6 +28,7 @@ if config.DISABLE_JIT:
         lanes,
         load,
         make_copy,
+        make_far_blocks,
         make_far_pair,
         make_tile_blocks,
         make_tile_pair,
@@ -63,6 +64,7 @@ else:
         store,
     )
     from numlstm.kernels._tiles_llvm import (
+        make_far_blocks,
         make_far_pair,
         make_tile_blocks,
         make_tile_pair,
@@ -80,6 +82,7 @@ __all__ = [
     "lanes",
     "load",
     "make_copy",
+    "make_far_blocks",
     "make_far_pair",
     "make_tile_blocks",
     "make_tile_pair",

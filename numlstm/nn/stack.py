@@ -23,6 +23,7 @@ from numlstm.nn.weights import PanelLayout, round_up, transpose, unpack_gates, v
 
 RING_STEPS = 64  # of a single row, whose inputs are multiplied for so many steps at once
 WEIGHTS_PER_WORKER = 30_000  # fewer are not worth a meeting of threads at every step
+FAR_WEIGHTS = 800_000  # elements that L2 does not hold, and a shared L3 hardly
 FEW_INPUTS = 8  # up to so many, dX is dot products and not a product of padded panels
 
 
@@ -141,7 +142,9 @@ class LSTMStack:
         """Run a pass whose workers share rows, or the units of a single row."""
         work = work_of_pass(self.products(panels), T, B)
         if B > 1:
-            launch(chunk, *arguments, work=work, at_most=B)
+            # None, and not False: kernels for small weights are compiled without the rest.
+            far = True if panels.weights.size >= FAR_WEIGHTS else None
+            launch(chunk, *arguments, far, work=work, at_most=B)
         else:
             team = new_team(self.shares)
             launch(row_chunk, *arguments, team, work=work, at_most=self.shares)
