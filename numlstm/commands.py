@@ -1,6 +1,5 @@
 """What the commands of `numlstm` do. Each takes the arguments that `numlstm.cli` has read."""
 
-import contextlib
 import csv
 import io
 import math
@@ -202,31 +201,18 @@ def demo(arguments):
     demo.run(arguments.output)
 
 
-@contextlib.contextmanager
-def one_at_a_time(folder):
-    """Hold a lock on the cache: two processes that fill it at once can damage Numba's index."""
-    try:
-        import fcntl
-    except ImportError:  # no such lock on Windows
-        yield
-        return
-    with open(folder / "warmup.lock", "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
 def warmup(arguments):
     """Run `numlstm warmup`."""
     import time
 
     from numlstm.estimators.warmup import compile_everything, compile_variants
-    from numlstm.kernels._jit import CACHE_FOLDER
+    from numlstm.kernels._jit import CACHE_FOLDER, locked
 
     if CACHE_FOLDER is None:
         raise OSError("there is no writable cache folder: set NUMBA_CACHE_DIR")
     _say_if_cold("generate_tokens_chunk", "log_loss")
     begin = time.perf_counter()
-    with one_at_a_time(CACHE_FOLDER):
+    with locked(CACHE_FOLDER / "warmup.lock"):  # a second one then finds everything compiled
         for dtype in arguments.dtype or ["float32"]:
             compile_everything(dtype)
             if arguments.variants:

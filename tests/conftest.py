@@ -66,8 +66,7 @@ def fill_the_cache():
     """Compile everything, once. Where it fails, the tests say why."""
     from test_warmup import warm_up_twice_at_once
 
-    from numlstm.commands import one_at_a_time
-    from numlstm.kernels._jit import CACHE_FOLDER
+    from numlstm.kernels._jit import CACHE_FOLDER, locked
 
     if CACHE_FOLDER is None:
         return
@@ -76,7 +75,7 @@ def fill_the_cache():
     filled = CACHE_FOLDER / f"filled-{sys.implementation.cache_tag}"
     if filled.exists():
         return
-    with one_at_a_time(shared):
+    with locked(shared / "warmup.lock"):
         if (shared / "said.json").exists():
             return  # the other worker has done it
         # What test_warmup.py needs anyhow is compiled there, and copied.

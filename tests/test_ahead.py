@@ -14,7 +14,7 @@ import pytest
 from numba import config
 from numba.core.registry import CPUDispatcher
 
-from numlstm import CharLSTM, LSTMRegressor
+from numlstm import CharLSTM, LSTMRegressor, LSTMVariant
 from numlstm.kernels import _ahead, _jit, _threads, _two_processes, layout, optimizers
 from numlstm.kernels._ahead import compile_ahead
 from numlstm.kernels._threads import launch, then
@@ -30,6 +30,9 @@ FITS = {
         4, n_layers=2, bidirectional=True, dropout=0.3, max_iter=2, random_state=0
     ),
     "penalty": lambda: LSTMRegressor(4, alpha=0.1, solver="sgd", max_iter=2, random_state=0),
+    "variant": lambda: LSTMRegressor(
+        4, variant=LSTMVariant(recurrent_dropout=0.3), max_iter=2, random_state=0
+    ),
     "lbfgs": lambda: LSTMRegressor(4, solver="lbfgs", max_iter=2, random_state=0),
 }
 TEXT = "to be, or not to be, that is the question. " * 8
@@ -53,6 +56,7 @@ def fit_text(**options):
 
 ALL = {name: (lambda make=make: fit_table(make())) for name, make in FITS.items()}
 ALL["ragged"] = lambda: fit_ragged(FITS["two layers"]())
+ALL["variant"] = lambda: fit_ragged(FITS["variant"]())
 ALL["text"] = fit_text
 ALL["embedding"] = lambda: fit_text(embedding_size=3, n_layers=2, dropout=0.2, alpha=0.1)
 
@@ -82,7 +86,9 @@ def test_all_that_a_fit_launches_is_known_before_it(monkeypatch, nothing_cached,
         return only_noted
 
     monkeypatch.setattr(_threads, "_note", note)
+    before = set(_threads.start.overloads)
     ALL[name]()
+    launched |= {("start", kinds) for kinds in set(_threads.start.overloads) - before}
     known = {(task.name, task.kinds) for task in nothing_cached}
     missed = {each for each in launched if each not in known}
     assert not missed, f"{sorted(name for name, _ in missed)} are compiled one after the other"
@@ -133,6 +139,19 @@ def test_the_longest_kernels_are_begun_first(nothing_cached):
         "lstm_forward_chunk",
         "lstm_backward_chunk",
     }
+
+
+def test_ctrl_c_in_a_rehearsal_leaves_launches_alone(nothing_cached):
+    ran = []
+
+    def function():
+        then(ran.append, 1)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        compile_ahead(function)
+    then(ran.append, 2)
+    assert ran == [2]
 
 
 def test_a_damaged_index_is_no_cache(tmp_path, monkeypatch):
@@ -225,9 +244,10 @@ def test_another_cache_is_not_filled(tasks, tmp_path, monkeypatch):
     assert len(list(tmp_path.glob("done-*"))) == len(tasks) - 1
 
 
-@pytest.mark.parametrize("python", [None, "", "/usr/bin/blender"])
+@pytest.mark.parametrize("python", [None, "", "/usr/bin/blender", "/opt/python_trainer"])
 def test_a_program_that_embeds_python_is_not_started_again(tasks, monkeypatch, tmp_path, python):
     monkeypatch.setattr(sys, "executable", python)
+    monkeypatch.setattr(sys, "frozen", python == "/opt/python_trainer", raising=False)
     compile_in_two_processes(tasks)
     assert not list(tmp_path.glob("done-*"))
 
@@ -238,6 +258,13 @@ def test_without_processes_kernels_are_compiled_when_called(tasks, monkeypatch):
 
     monkeypatch.setattr(subprocess, "Popen", refuse)
     compile_in_two_processes(tasks)
+    assert not any(task.path.exists() for task in tasks)
+
+
+def test_nothing_is_waited_for_where_nothing_is_left(tasks, monkeypatch):
+    monkeypatch.setattr(_two_processes, "COMMAND", "while 1: 0")
+    compile_in_two_processes(tasks)  # with PATIENCE as it is
+    assert workers(tasks) == {str(os.getpid())}
 
 
 def test_ctrl_c_ends_the_second_process_too(tasks, monkeypatch):
@@ -292,12 +319,20 @@ def test_the_second_process_fills_the_cache_of_the_first(tmp_path):
 
 
 @pytest.mark.parametrize("enabled", [True, False])
-def test_compiling_leaves_the_garbage_collector_as_it_was(enabled):
-    kernel, kinds = layout.transpose_panels_chunk, (numba.boolean,) * 6
+def test_compiling_leaves_the_garbage_collector_as_it_was(monkeypatch, enabled):
+    kernel, kinds, seen = layout.transpose_panels_chunk, (numba.boolean,) * 6, []
+    load = kernel._cache.load_overload
+
+    def load_overload(*args):
+        seen.append(gc.isenabled())
+        return load(*args)
+
+    monkeypatch.setattr(kernel._cache, "load_overload", load_overload)
     try:
         (gc.enable if enabled else gc.disable)()
         with pytest.raises(AttributeError):  # bool has no lanes
             kernel.compile(kinds)
+        assert seen == [False]
         assert gc.isenabled() is enabled
     finally:
         gc.enable()

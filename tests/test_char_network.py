@@ -14,7 +14,7 @@ from numlstm.kernels.softmax import (
     softmax_cross_entropy_chunk,
     sum_by_token_chunk,
 )
-from numlstm.nn import reference
+from numlstm.nn import reference, stack
 from numlstm.nn.char_network import CharNetwork
 from numlstm.nn.gradcheck import numerical_gradient, relative_error
 from numlstm.nn.memory import Workspace, aligned_empty
@@ -295,3 +295,16 @@ def test_rows_are_added_to_the_tokens_they_came_from(dtype, rng):
             sum_by_token_chunk(tokens, d_gates, table, worker, n_workers)
         np.testing.assert_allclose(table, expected, rtol=0, atol=1e-5)
         assert np.array_equal(table[-1], start[-1])
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("E", [None, 7])
+def test_weights_from_far_give_the_same_bits(E, monkeypatch, rng):
+    network, found = make_network(11, 6, E, 2, dtype="float32"), []
+    tokens, targets = rng.integers(0, 11, (2, 5, 23)).astype(np.int32)
+    for least in (0, 10**9):
+        monkeypatch.setattr(stack, "FAR_WEIGHTS", least)
+        states = [make_states(network, 23, name=name) for name in ("a", "b")]
+        loss = network.loss_and_gradient(tokens, targets, *states)
+        found.append((loss, network.gradient.tobytes(), states[1][1].c.tobytes()))
+    assert found[0] == found[1]

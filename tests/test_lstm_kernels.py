@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numba import config
 
 from numlstm import LSTM, LSTMState
-from numlstm.kernels import _threads, products
+from numlstm.kernels import _threads, bptt, lstm, products
 from numlstm.kernels.checks import all_finite
 from numlstm.nn import reference, stack
 from numlstm.nn.gradcheck import relative_error
@@ -198,14 +198,18 @@ def test_every_number_of_rows_gives_a_row_the_same_bits(dtype):
         assert p.lstm.backward(upstream[:n]).X.tobytes() == dX[:n].tobytes(), n
 
 
+PASSES = lstm.lstm_forward_chunk, bptt.lstm_backward_chunk
+
+
 @pytest.mark.kernel
 @dtypes
 @pytest.mark.parametrize("lengths", ["none", "mixed"])
 def test_weights_from_far_give_the_same_bits(lengths, dtype, monkeypatch):
     """Many rows request large weights ahead; fewer than CUT_ROWS, and small weights, do not."""
-    sizes = (5, 9) if SLOW else (40, 70)
-    p = make_problem(43, 3, *sizes, lengths=lengths, dtype=dtype, state=False)
-    upstream = np.random.default_rng(0).normal(size=(43, 3, p.lstm.hidden_size)).astype(dtype)
+    sizes, two = (5, 9) if SLOW else (40, 70), lengths == "mixed"
+    options = {"lengths": lengths, "bidirectional": two, "dtype": dtype, "state": False}
+    p = make_problem(43, 3, *sizes, **options)
+    upstream = np.random.default_rng(0).normal(size=(43, 3, (1 + two) * sizes[1])).astype(dtype)
 
     def run_rows(n):
         given = None if p.lengths is None else p.lengths[:n]
@@ -219,10 +223,20 @@ def test_weights_from_far_give_the_same_bits(lengths, dtype, monkeypatch):
     with _threads.thread_limit(1):
         for n in range(products.CUT_ROWS - 1, 44):
             found = []
-            for least in (0, 10**9):
+            for least, far in ((0, True), (10**9, None)):
                 monkeypatch.setattr(stack, "FAR_WEIGHTS", least)
-                found.append([each.tobytes() for each in run_rows(n)])
+                with _threads.noting() as noted:
+                    found.append([each.tobytes() for each in run_rows(n)])
+                assert {args[-1] for kernel, args, _ in noted if kernel in PASSES} == {far}
             assert found[0] == found[1], n
+
+
+@pytest.mark.kernel
+def test_the_weights_of_large_layers_come_from_far():
+    for units, far in ((300, None), (448, True)):
+        layer = LSTM(1, units, random_state=0)
+        noted = _threads.rehearse(layer.forward, np.zeros((9, 1, 1), np.float32))
+        assert [args[-1] for kernel, args, _ in noted if kernel in PASSES] == [far]
 
 
 @pytest.mark.kernel

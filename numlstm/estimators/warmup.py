@@ -70,6 +70,7 @@ def _use_sequences(dtype):
     often = quick | {"max_iter": WORTH_FIRST}  # such steps are repeated without their Python
     LSTMRegressor(8, **often).fit(table, range(4)).predict_step(table[:, :1])
     LSTMRegressor(8, **often, solver="sgd").fit(table, range(4))
+    LSTMRegressor(448, **often).fit(table, range(4))  # FAR_WEIGHTS and more
     LSTMClassifier(8, **often).fit(table, [0, 1, 0, 1]).predict(table)
     LSTMForecaster(4, 2, hidden_size=8, **quick).fit(X[1]).predict()
     lstm = LSTM(5, 8, dtype=dtype, random_state=0)
@@ -77,10 +78,8 @@ def _use_sequences(dtype):
     lstm.backward(outputs, state)
     lstm.step(table, state)
     wide = LSTM(1, 192, dtype=dtype, random_state=0)  # threads share its units, with one row
-    large = LSTM(1, 448, dtype=dtype, random_state=0)  # FAR_WEIGHTS and more
-    for lstm, rows in (wide, table[:1]), (large, table):
-        outputs, state = lstm.forward(rows[:, :, None])
-        lstm.backward(outputs, state)
+    outputs, state = wide.forward(table[:1, :, None])
+    wide.backward(outputs, state)
 
 
 def _use_text(dtype):

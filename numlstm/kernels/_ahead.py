@@ -11,7 +11,7 @@ from numba._dispatcher import compute_fingerprint
 from numba.core.registry import CPUDispatcher
 
 from numlstm.kernels._jit import CACHE_FOLDER, is_cached
-from numlstm.kernels._threads import available_threads, noting, start
+from numlstm.kernels._threads import available_threads, rehearse, start
 from numlstm.kernels._two_processes import Task, compile_in_two_processes
 
 
@@ -28,29 +28,28 @@ def compile_ahead(function, *args):
     """
     if config.DISABLE_JIT or CACHE_FOLDER is None:
         return
-    missing = [each for each in _launched_by(function, args) if not is_cached(*each)]
+    with np.errstate(all="ignore"):
+        noted = rehearse(function, *args)
+    # Most fits of a search need nothing new: `typeof` takes 100 us for a forward pass.
+    new = {(k, compute_fingerprint(given), n > 1): given for k, given, n in noted if n > 0}
+    new = {key: given for key, given in new.items() if key not in _seen}
+    missing = [each for each in _kernels_of(new) if not is_cached(*each)]
     if len(missing) > 1 and available_threads() > 1:
         # Begun last, a large one would keep the other process waiting.
         missing.sort(key=lambda each: -_length(each[0], set()))
         tasks = [Task(k.__module__, k.__qualname__, kinds) for k, kinds in missing]
         compile_in_two_processes(tasks)
+    _seen.update(new)
 
 
-_seen = set()
+_seen = set()  # (kernel, fingerprint of its arguments, on several threads) looked at before
 
 
-def _launched_by(function, args):
-    """Return pairs (kernel, its arguments' types) that are launched and were not before."""
-    with noting(run=False) as noted, np.errstate(all="ignore"):
-        function(*args)
+def _kernels_of(launches):
+    """Return pairs (kernel, its arguments' types), each once; on threads `start` is one as well."""
     needed = {}  # for its order
-    for chunk, given, n in noted:
-        # `typeof` takes 100 us for a forward pass; most fits of a search need nothing new.
-        key = (chunk, compute_fingerprint(given), n > 1) if n else None
-        if key is None or key in _seen:
-            continue
-        _seen.add(key)
-        if n > 1:
+    for (chunk, _, on_threads), given in launches.items():
+        if on_threads:
             needed[start, (numba.typeof((0, *given)), numba.types.int64)] = None
         needed[chunk, tuple(numba.typeof(a) for a in (*given, 0, 0))] = None
     return list(needed)

@@ -136,8 +136,8 @@ def _leave_garbage(compiled):
 
     def compile_without_collecting(sig):
         was_enabled = gc.isenabled()
-        gc.disable()
         try:
+            gc.disable()
             return compile_it(sig)
         finally:
             if was_enabled:
@@ -146,11 +146,26 @@ def _leave_garbage(compiled):
     compiled.compile = compile_without_collecting
 
 
+@contextlib.contextmanager
+def locked(path):
+    """Hold a lock on a file against other processes; Windows has no such locks."""
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    with open(path, "w") as file:
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 def _mistrust(cache):
     """Take what a kernel's cache has damaged, lost or mixed up for what it does not have.
 
-    Numba raises whatever unpickling a damaged file raises. Two processes that each compile another
-    dtype at the same time may write to one file, and the index then finds one for the other.
+    Numba raises whatever unpickling a damaged file raises. It reads an index, adds to it and writes
+    it back: two processes that do so at the same time may write to one file, and the index then
+    finds one for the other. So one waits, where the system has such locks.
     """
     load, save = cache.load_overload, cache.save_overload
 
@@ -164,7 +179,8 @@ def _mistrust(cache):
         return found if found is None or tuple(found.signature.args) == tuple(sig) else None
 
     def save_overload(sig, data):
-        with contextlib.suppress(OSError):  # the folder is gone, or the disk is full
+        # The folder may be gone, or the disk full.
+        with contextlib.suppress(OSError), locked(CACHE_FOLDER / "index.lock"):
             save(sig, data)
 
     cache.load_overload, cache.save_overload = load_overload, save_overload

@@ -160,17 +160,30 @@ def on_threads(n, function, *args):
 
 
 @contextmanager
-def noting(run=True):
+def noting():
     """Yield a list to which this Python thread's calls of `launch` and `then` are added.
 
-    Each is (function, arguments, workers), with 0 workers for `then`. Without `run` they are noted
-    and not done.
+    Each is (function, arguments, workers), with 0 workers for `then`.
     """
-    _local.noted, _local.runs = [], run
+    _local.noted, _local.runs = [], True
     try:
         yield _local.noted
     finally:
         _local.noted = None
+
+
+def rehearse(function, *args):
+    """Call a function with nothing launched; return what `noting` would have noted.
+
+    No context manager: were Ctrl-C to keep it from ending, nothing would be launched ever after.
+    """
+    noted = []
+    try:
+        _local.noted, _local.runs = noted, False
+        function(*args)
+    finally:
+        _local.noted = None
+    return noted
 
 
 def _note(function, args, n):

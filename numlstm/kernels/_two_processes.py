@@ -51,40 +51,43 @@ def compile_in_two_processes(tasks):
     tasks : list of Task
         Those that take long first.
     """
-    # A program that only embeds Python is not one that could be asked to compile.
-    if not Path(sys.executable or "").name.lower().startswith("python"):
+    # A program that only embeds Python, or holds it, is not one that could be asked to compile.
+    is_python = Path(sys.executable or "").name.lower().startswith("python")
+    if not is_python or getattr(sys, "frozen", False):
         return
     with suppress(OSError), tempfile.TemporaryDirectory(prefix="numlstm-") as folder:
         Path(folder, TASKS).write_bytes(pickle.dumps((str(CACHE_FOLDER), tasks)))
-        with _second_process(folder):
-            _share(tasks, folder)
+        with _second_process(folder) as process:
+            if _share(tasks, folder) < len(tasks):
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(PATIENCE)
 
 
 @contextmanager
 def _second_process(folder):
-    """Have a second process share tasks; in the end, wait for what it has begun."""
+    """Have a second process share tasks, and end it in the end."""
     nothing = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
     flags = getattr(subprocess, "CREATE_NO_WINDOW", 0)
     # -P: a module of the user's in the current folder must not hide one of a package.
     command = [sys.executable, "-P", "-c", COMMAND, folder]
     with subprocess.Popen(command, **nothing, creationflags=flags) as process:
         try:
-            yield
-            process.wait(PATIENCE)
-        except subprocess.TimeoutExpired:
-            pass
+            yield process
         finally:
             process.kill()
 
 
 def _share(tasks, folder):
-    """Do the tasks that the other process has not begun."""
+    """Do the tasks that the other process has not begun; return how many."""
+    done = 0
     for number, task in enumerate(tasks):
         try:
             Path(folder, str(number)).touch(exist_ok=False)
         except FileExistsError:
             continue
         task.do()
+        done += 1
+    return done
 
 
 def serve():

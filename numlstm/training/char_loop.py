@@ -135,10 +135,10 @@ class TextTrainer:
 
     def _launch_all(self, tokens, targets):
         """Launch what `step` does, and what writes: who trains such a network wants to read it."""
-        network, nothing = self.network, np.zeros((1, 0))
+        network, uniforms = self.network, np.zeros((1, 1000))  # enough for several threads
         network.loss_and_gradient(tokens, targets, self.state, self._spare)
         self.optimizer.step(network.gradient, self.rate)
-        network.write(network.model(), network.scratch(1), 0, (1.0, 0, 1.0), nothing)
+        network.write(network.model(), network.scratch(1), 0, (1.0, 0, 1.0), uniforms)
 
     @property
     def epoch_done(self):
