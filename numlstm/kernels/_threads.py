@@ -28,6 +28,8 @@ from numlstm.kernels._jit import kernel, parallel_kernel
 # 0.71 ms a training step) and loses much on a busy one (1.2 ms).
 WORK_PER_THREAD = 16_000_000
 
+MOST_THREADS = config.NUMBA_NUM_THREADS  # in Numba's pool
+
 _busy = threading.Lock()
 _forked = False
 _local = threading.local()

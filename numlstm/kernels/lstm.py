@@ -15,7 +15,9 @@ c, h              (S + 1, B, Hp)            a place for the initial state: no ``
 dh                (B, Hq), dc (B, Hp)       Hq: H rounded up to 2 * VL, the width of a panel
 
 S is T when the pass is kept for the backward one: P * T * B * W + 2 * (T + 1) * B * Hp floats.
-In inference the arrays over time are rings: of 1 step for gates and c and of 2 for h.
+In inference the arrays over time are rings: of 1 step for gates and c and of 2 for h. There the
+gates are those of one panel, and workers' rows lie `gap` rows apart: what a core fetches ahead
+beyond its last row would else be what the next one is writing.
 """
 
 from typing import NamedTuple
@@ -42,11 +44,20 @@ class Panels(NamedTuple):
 
 
 class Tape(NamedTuple):
-    """What a forward pass writes at every step: gates, cell states, hidden states."""
+    """What a forward pass writes at every step: gates, cell states, hidden states.
+
+    Attributes
+    ----------
+    gates, c, h : array
+        See the module's table.
+    gap : int
+        Rows left free between those of two workers.
+    """
 
     gates: np.ndarray
     c: np.ndarray
     h: np.ndarray
+    gap: int
 
 
 class Carry(NamedTuple):
@@ -145,25 +156,29 @@ def lstm_forward_chunk(
     """
     never_inline()
     denormals = flush_denormals()
-    gates, c, h = tape
-    B, Hp, T = h.shape[1], h.shape[2], active.shape[0] - 1
+    gates, c, h, gap = tape
+    B, Hp, T = active[0], h.shape[2], active.shape[0] - 1
     W, VL = gates.shape[3], lanes(gates)
+    n_panels, n_steps, rows, _ = gates.shape
+    size, aside = rows * Hp, worker * gap
     D, H = panels.n_inputs, panels.n_units
     low, high = first_row(active, worker, n_workers), first_row(active, worker + 1, n_workers)
     flat, h_flat, c_flat, out = flattened(gates), flattened(h), flattened(c), outputs.data
     weights, bias = flattened(panels.weights), flattened(panels.bias)
     for s in range(T):
         t = T - 1 - s if reverse else s
-        n, size, stop = active[t], B * Hp, min(active[t], high)
-        h_prev, h_next = (t + reverse) % h.shape[0] * size, (t + 1 - reverse) % h.shape[0] * size
-        c_prev, c_next = (t + reverse) % c.shape[0] * size, (t + 1 - reverse) % c.shape[0] * size
+        n, stop, place = active[t], min(active[t], high), aside * Hp
+        h_prev = (t + reverse) % h.shape[0] * size + place
+        h_next = (t + 1 - reverse) % h.shape[0] * size + place
+        c_prev = (t + reverse) % c.shape[0] * size + place
+        c_next = (t + 1 - reverse) % c.shape[0] * size + place
         begin = active[t + 1] if reverse else (0 if t == 0 else n)
         load_rows(first.h, h_flat, h_prev, max(begin, low), stop)
         load_rows(first.c, c_flat, c_prev, max(begin, low), stop)
         # A state of zeros, as most sequences begin with, adds nothing.
         used = H if s > 0 or not is_zero(h_flat, h_prev + low * Hp, (stop - low) * Hp) else ZERO
-        for p in range(gates.shape[0]):
-            g = (p * gates.shape[1] + t % gates.shape[1]) * B * W
+        for p in range(Hp // VL):
+            g = ((p % n_panels * n_steps + t % n_steps) * rows + aside) * W
             w, i, i_row, init = p * (D + H) * W, p * W, ZERO, bias
             if lookup.tokens.size:
                 look_up(lookup, t, B, p, gates, g, low, stop)

@@ -79,7 +79,7 @@ def lstm_forward_row_chunk(
         return
     worker = worker if n_workers > 1 else 0
     denormals = flush_denormals()
-    gates, c, h = tape
+    gates, c, h, _ = tape
     P, S, _, W = gates.shape
     T, Hp, VL = length_of(active), h.shape[2], lanes(gates)
     D, H, wide = panels.n_inputs, panels.n_units, W // 2

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from numlstm.kernels._threads import launch
+from numlstm.kernels._threads import MOST_THREADS, launch
 from numlstm.kernels.bptt import Transposed, lstm_backward_chunk
 from numlstm.kernels.lstm import Lookup, Tape, lstm_forward_chunk
 from numlstm.kernels.one_sequence import lstm_backward_row_chunk, lstm_forward_row_chunk
@@ -24,6 +24,7 @@ from numlstm.nn.weights import PanelLayout, round_up, transpose, unpack_gates, v
 RING_STEPS = 64  # of a single row, whose inputs are multiplied for so many steps at once
 WEIGHTS_PER_WORKER = 30_000  # fewer are not worth a meeting of threads at every step
 FAR_WEIGHTS = 800_000  # elements that L2 does not hold, and a shared L3 hardly
+GAP = 32  # rows, that is pages, between what two workers write in inference; see `lstm`
 FEW_INPUTS = 8  # up to so many, dX is dot products and not a product of padded panels
 
 
@@ -82,12 +83,21 @@ class LSTMStack:
         return workspace.once(f"tape{k}", (T, B, keep), make)
 
     def _new_tape(self, workspace, k, T, B, keep):
-        P, S = self.Hp // self.lanes, T if keep else (1 if B > 1 else min(T, RING_STEPS))
-        name = f"tape{k}" if keep else "ring"
+        P, W = self.Hp // self.lanes, 4 * self.lanes
+        if keep:
+            name, gates, states, gap = f"tape{k}", (P, T), (T + 1, T + 1), 0
+        elif B == 1:
+            name, gates, states, gap = "ring", (P, min(T, RING_STEPS)), (1, 2), 0
+        else:
+            name, gates, states, gap = "ring", (1, 1), (1, 2), GAP
+        rows = B + gap * min(B, MOST_THREADS)
         return Tape(
-            workspace.take(name + ".gates", P, S, B, 4 * self.lanes),
-            workspace.take(name + ".c", T + 1 if keep else 1, B, self.Hp),
-            workspace.take(name + ".h", T + 1 if keep else 2, B, self.Hp),
+            workspace.take(name + ".gates", *gates, rows, W),
+            *(
+                workspace.take(f"{name}.{s}", n, rows, self.Hp)
+                for s, n in zip("ch", states, strict=True)
+            ),
+            gap,
         )
 
     def forward(
