@@ -128,7 +128,7 @@ def make_request(**kind):
     return request_element
 
 
-request = make_request(near=2)
+request, request_write = make_request(near=2), make_request(write=True)
 
 
 def _item_bytes(vector):

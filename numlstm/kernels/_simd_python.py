@@ -108,6 +108,9 @@ def request(array, position):
     """Do nothing: memory is the machine's affair here."""
 
 
+request_write = request
+
+
 def make_tile_pair(rows, halves):
     """Return the pair product of `_tiles_llvm.make_tile_pair` as a plain function."""
 

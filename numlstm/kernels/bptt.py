@@ -10,7 +10,7 @@ import numpy as np
 from numlstm.kernels._flat import flattened
 from numlstm.kernels._jit import helper, kernel
 from numlstm.kernels.cell import cell_backward
-from numlstm.kernels.lstm import first_row
+from numlstm.kernels.lstm import TAPE_AHEAD, first_row
 from numlstm.kernels.products import (
     ZERO,
     far_rows_times_panels,
@@ -23,6 +23,7 @@ from numlstm.kernels.simd import (
     load,
     never_inline,
     reduce_add,
+    request,
     restore_denormals,
     splat,
 )
@@ -90,6 +91,15 @@ def input_gradients(panels, Wx, gates, t, dX, add, zeros, first, stop, far):
             dot_inputs(panels, gates, g + r * W, T * B * W, dX.data, at + r * dX.row, add)
 
 
+@helper
+def request_cell(gates, g, c, at):
+    """Request the gates and the cell state of a vector of units; places outside are harmless."""
+    VL = lanes(gates)
+    for k in range(g, g + 4 * VL, VL):
+        request(gates, k)
+    request(c, at)
+
+
 @kernel
 def lstm_backward_chunk(
     panels, transposed, d_outputs, active, reverse, tape, carry, dX, far, worker, n_workers
@@ -127,7 +137,7 @@ def lstm_backward_chunk(
     zeros, Wh = transposed.zeros, flattened(transposed.Wh)
     for s in range(T):
         t = s if reverse else T - 1 - s
-        size, stop = B * Hp, min(active[t], high)
+        size, stop, step = B * Hp, min(active[t], high), 2 * reverse - 1
         prev, this = (t + reverse) * size, (t + 1 - reverse) * size
         if d_outputs.data.size:
             at = d_outputs.start + t * d_outputs.step
@@ -139,6 +149,8 @@ def lstm_backward_chunk(
                 g, at = ((p * T + t) * B + r) * W, r * Hp + p * VL
                 dh_at = r * Hq + p * VL
                 cell_backward(flat, g, c_flat, prev + at, this + at, dh_flat, dh_at, dc_flat, at)
+                if TAPE_AHEAD:
+                    request_cell(flat, g + step * B * W, c_flat, prev + step * size + at)
         if far is None:
             rows_times_panels(
                 zeros, ZERO, ZERO, ZERO, flat, (t * B + low) * W, W, T * B * W, W, P,

@@ -1,7 +1,7 @@
 """Pre-activations of one panel of units: the products of inputs and hidden states in one tile."""
 
 from numlstm.kernels._jit import helper
-from numlstm.kernels.products import CUT_ROWS, SHORT_ROWS, ZERO, rows_left_over, short_tiles
+from numlstm.kernels.products import CUT_ROWS, ONE, SHORT_ROWS, ZERO, rows_left_over, short_tiles
 from numlstm.kernels.simd import (
     TILE_ROWS,
     VECTOR_BYTES,
@@ -9,6 +9,7 @@ from numlstm.kernels.simd import (
     make_far_pair,
     make_tile_pair,
     never_inline,
+    request_write,
 )
 
 pair_full = make_tile_pair(TILE_ROWS, 1)
@@ -20,12 +21,24 @@ far_full, far_short, far_4 = (make_far_pair(rows) for rows in (TILE_ROWS, SHORT_
 
 
 @helper
-def preactivations(x, at, D, h, prev, H, used, weights, w, init, i, i_row, gates, g, first, stop):
+def request_rows(gates, g, count):
+    """Request the lines of `count` rows of half a panel, to be written."""
+    VL = lanes(gates)
+    for k in range(g, g + count * 4 * VL, 4 * VL):
+        request_write(gates, k)
+        request_write(gates, k + VL)
+
+
+@helper
+def preactivations(
+    x, at, D, h, prev, H, used, weights, w, init, i, i_row, gates, g, following, first, stop
+):
     """Set gates = init + x @ Wx + h @ Wh: pre-activations of one panel, rows first .. stop.
 
     The panel's weights, start and rows lie at w, i and g. `init` is a bias (i_row 0) or the gates
     themselves (i_row W), which then hold the rows that tokens look up. `used` is H, or 0 where the
-    hidden states are zero and add nothing.
+    hidden states are zero and add nothing. Each tile requests as many rows of the next panel, which
+    lies at `following`, unless that is negative.
     """
     never_inline()
     half = 2 * lanes(gates)
@@ -37,6 +50,8 @@ def preactivations(x, at, D, h, prev, H, used, weights, w, init, i, i_row, gates
         wk, ik, gk, r = w + k * size, i + k * half, g + k * half, first
         while stop - r >= 4:
             ir, xr, hr, gr = ik + r * i_row, at + r * row, prev + r * Hp, gk + r * W
+            if following >= 0:
+                request_rows(gates, following + k * half + r * W, min(TILE_ROWS, stop - r))
             if r < short_stop:
                 pair_short(init, ir, i_row, data, xr, row, D, h, hr, Hp, used, weights, wk, 0,
                            gates, gr, W)  # fmt: skip
@@ -73,8 +88,8 @@ def far_preactivations(
     """
     never_inline()
     if stop - first < CUT_ROWS:
-        preactivations(x, at, D, h, prev, H, used, weights, w, init, i, i_row, gates, g, first,
-                       stop)  # fmt: skip
+        preactivations(x, at, D, h, prev, H, used, weights, w, init, i, i_row, gates, g, -ONE,
+                       first, stop)  # fmt: skip
         return
     half = 2 * lanes(gates)
     W, Hp, size = 2 * half, h.shape[2], (D + H) * half

@@ -9,7 +9,7 @@ from numlstm.kernels._jit import helper, kernel
 from numlstm.kernels.cell import cell_forward
 from numlstm.kernels.checks import is_finite
 from numlstm.kernels.preactivations import preactivations
-from numlstm.kernels.products import ZERO, Rows, row_times_gates
+from numlstm.kernels.products import ONE, ZERO, Rows, row_times_gates
 from numlstm.kernels.simd import flush_denormals, lanes, never_inline, restore_denormals
 from numlstm.kernels.vectors import copy_vectors
 
@@ -32,7 +32,7 @@ def step_layer(parameters, place, H, x, at, row, h, prev, after, c, c_at, gates)
     for p in range(Hp // VL):
         preactivations(
             rows, at, D, steps, prev, H, H, parameters, w0 + p * (D + H) * W, parameters,
-            b0 + p * W, ZERO, gates, ZERO, ZERO, B,
+            b0 + p * W, ZERO, gates, ZERO, -ONE, ZERO, B,
         )  # fmt: skip
         cell = c_at + p * VL
         cell_forward(room, ZERO, W, cells, cell, cell, hidden, after + p * VL, Hp, B)
