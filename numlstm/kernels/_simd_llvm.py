@@ -269,6 +269,23 @@ def make_copy(count):
     return copy
 
 
+def make_quarter(number):
+    """Return an intrinsic: a vector that begins with one quarter of x; its other lanes are 0."""
+
+    @intrinsic
+    def quarter(typingctx, x):
+        def codegen(context, builder, sig, args):
+            vector = args[0].type
+            size = vector.count // 4
+            taken = [number * size + k if k < size else vector.count for k in range(vector.count)]
+            mask = ir.Constant(ir.VectorType(INT32, vector.count), taken)
+            return builder.shuffle_vector(args[0], constant(vector, 0.0), mask)
+
+        return x(x), codegen
+
+    return quarter
+
+
 @intrinsic
 def splat(typingctx, array, value):
     """Return a vector of the array's dtype with one value in every lane."""

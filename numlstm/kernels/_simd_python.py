@@ -47,6 +47,18 @@ def make_copy(count):
     return copy
 
 
+def make_quarter(number):
+    """Return a function that returns a quarter of x, then zeros."""
+
+    def quarter(x):
+        size = len(x) // 4
+        out = np.zeros_like(x)
+        out[:size] = x[number * size : (number + 1) * size]
+        return out
+
+    return quarter
+
+
 def splat(array, value):
     """Return a vector of the array's dtype with one value in every lane."""
     return np.full(lanes(array), value, array.dtype)
@@ -111,12 +123,12 @@ def request(array, position):
 request_write = request
 
 
-def make_tile_pair(rows, halves):
+def make_tile_pair(rows, columns):
     """Return the pair product of `_tiles_llvm.make_tile_pair` as a plain function."""
 
     def tile_pair(init, i, i_row, X, x, x_row, D, S, s, s_row, H, B, b, b_half, C, c, c_row):
-        width = 2 * lanes(C)
-        for half in range(halves):
+        width = min(columns, 2) * lanes(C)
+        for half in range(max(1, columns // 2)):
             at, weights = c + half * width, b + half * b_half
             _start(init, i + half * width, i_row, C, at, c_row, rows, width)
             _add_product(C, at, c_row, rows, width, X, x, x_row, 1, B, weights, width, D)
@@ -128,7 +140,7 @@ def make_tile_pair(rows, halves):
 
 def make_far_pair(rows):
     """Return the pair product of `_tiles_llvm.make_far_pair`, which here requests nothing."""
-    pair = make_tile_pair(rows, 1)
+    pair = make_tile_pair(rows, 2)
 
     def far_pair(init, i, i_row, X, x, x_row, D, S, s, s_row, H, B, b, f, f_k, C, c, c_row):
         pair(init, i, i_row, X, x, x_row, D, S, s, s_row, H, B, b, 0, C, c, c_row)

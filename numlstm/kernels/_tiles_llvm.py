@@ -45,11 +45,11 @@ def aligned_loop(module):
 
 
 class Tile:
-    """Emits the inner product of one register tile: rows x (halves * 2) vectors of accumulators."""
+    """Emits the inner product of one register tile: rows x columns vectors of accumulators."""
 
-    def __init__(self, builder, vector, rows, halves):
-        self.builder, self.vector, self.rows = builder, vector, rows
-        self.cells = [(r, v) for r in range(rows) for v in range(2 * halves)]
+    def __init__(self, builder, vector, rows, columns):
+        self.builder, self.vector, self.rows, self.columns = builder, vector, rows, columns
+        self.cells = [(r, v) for r in range(rows) for v in range(columns)]
         self.fma = declare(builder, "llvm.fma", vector, 3)
 
     def number(self, value):
@@ -143,7 +143,7 @@ class Tile:
         `ahead`, a place in memory and a stride in bytes: at each step one line is requested there.
         """
         b = self.builder
-        columns = self.cells[-1][1] + 1
+        columns = self.columns
 
         def shared(base, number, stride):
             firsts = range(0, number, SHARING)
@@ -182,12 +182,12 @@ class Tile:
         return self.loop(places, rest, values, step, as_written=True)[1]
 
 
-def make_tile_pair(rows, halves):
+def make_tile_pair(rows, columns):
     """Return an intrinsic: C = init + X[rows, D] @ B[:D] + S[rows, H] @ B[D:].
 
     One tile of pre-activations: the input and the recurrent product in one set of accumulators.
-    ``init`` (with row stride 0: a bias) and ``C`` hold ``halves`` runs of two vectors side by side;
-    the weights of a half are contiguous, (D + H, 2 * VL), `b_half` elements apart. Every output is
+    ``init`` (with row stride 0: a bias) and ``C`` hold so many vectors side by side: 4, 2 or 1. The
+    weights of two are contiguous, (D + H, 2 * VL), and `b_half` elements apart. Every output is
     summed in the order of k whatever the tile, so that how rows are cut into tiles, and tiles are
     spread over threads, never changes a bit.
     """
@@ -198,7 +198,7 @@ def make_tile_pair(rows, halves):
         sig = types.void(init, n, n, X, n, n, n, S, n, n, n, B, n, n, C, n, n)
 
         def codegen(context, builder, sig, args):
-            emit_pair(context, builder, sig, args, rows, halves, b_half=args[13])
+            emit_pair(context, builder, sig, args, rows, columns, b_half=args[13])
             return context.get_dummy_value()
 
         return sig, codegen
@@ -220,7 +220,7 @@ def make_far_pair(rows):
         def codegen(context, builder, sig, args):
             byte = first_byte(context, builder, sig.args[11], args[11], args[13])
             no_half = ir.Constant(INT64, 0)
-            emit_pair(context, builder, sig, args, rows, 1, no_half, ahead=(byte, args[14]))
+            emit_pair(context, builder, sig, args, rows, 2, no_half, ahead=(byte, args[14]))
             return context.get_dummy_value()
 
         return sig, codegen
@@ -228,7 +228,7 @@ def make_far_pair(rows):
     return far_pair
 
 
-def emit_pair(context, builder, sig, args, rows, halves, b_half, ahead=None):
+def emit_pair(context, builder, sig, args, rows, columns, b_half, ahead=None):
     """Emit a pair product; `args` begin with (init, i, i_row, .. B, b), and end with (C, c, c_row).
 
     With `ahead`, a place and a stride in bytes: see `Tile.product`.
@@ -239,8 +239,8 @@ def emit_pair(context, builder, sig, args, rows, halves, b_half, ahead=None):
 
     C = len(args) - 3
     i_row, x_row, D, s_row, H, c_row = (args[k] for k in (2, 5, 6, 9, 10, C + 2))
-    tile = Tile(builder, llvm_vector(sig.args[C].dtype), rows, halves)
-    pair, one = tile.number(2 * tile.vector.count), tile.number(1)
+    tile = Tile(builder, llvm_vector(sig.args[C].dtype), rows, columns)
+    pair, one = tile.number(min(columns, 2) * tile.vector.count), tile.number(1)
     x, s = at(3), at(7)
     places = [(tile.number(0), one), (at(11), builder.mul(D, pair))]
     if ahead is not None:
@@ -322,7 +322,7 @@ def emit_blocks(context, builder, sig, args, rows, halves, ahead=None):
     C = len(args) - 3
     i_row, a_row, a_k, a_block = (args[k] for k in (2, 5, 6, 7))
     b_k, K, n_blocks, c_row = (args[k] for k in (10, 11, 12, C + 2))
-    tile = Tile(builder, llvm_vector(sig.args[C].dtype), rows, halves)
+    tile = Tile(builder, llvm_vector(sig.args[C].dtype), rows, 2 * halves)
     b_block = builder.mul(K, b_k)
     b_half = builder.mul(n_blocks, b_block)
     places = [(tile.number(0), tile.number(1)), (at(3), a_block), (at(8), b_block)]
@@ -358,7 +358,7 @@ def make_tile_row(pairs):
                 return element_pointer(context, builder, sig.args[k], args[k], args[k + 1])
 
             i_four, a_block, K, n_blocks, b_pair, c_four = (args[k] for k in (2, 5, 6, 7, 10, 13))
-            tile = Tile(builder, llvm_vector(sig.args[11].dtype), 1, pairs)
+            tile = Tile(builder, llvm_vector(sig.args[11].dtype), 1, 2 * pairs)
             zero, one = tile.number(0), tile.number(1)
             wide = tile.number(2 * tile.vector.count)
             b_block = builder.mul(K, wide)

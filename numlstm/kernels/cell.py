@@ -1,8 +1,21 @@
 """The pointwise part of one time step, a vector of units of one row at a time."""
 
 from numlstm.kernels._jit import helper
-from numlstm.kernels.activations import sigmoid, tanh
-from numlstm.kernels.simd import lanes, load, never_inline, store
+from numlstm.kernels.activations import sigmoid, tanh, tanh_parts
+from numlstm.kernels.simd import fma, lanes, load, never_inline, store
+
+
+@helper
+def next_state(i, f, a, c):
+    """Return f c + i a, in an order that leaves the compiler no choice: eq: lstm-cell."""
+    return fma(i, a, f * c)
+
+
+@helper
+def next_output(o, c):
+    """Return o tanh(c), in an order that leaves the compiler no choice: eq: lstm-hidden."""
+    numerator, denominator = tanh_parts(c)
+    return o * numerator / denominator
 
 
 @helper
@@ -24,10 +37,10 @@ def cell_forward(gates, g, g_step, c, c_prev, c_next, h, h_next, step, count):
         store(gates, at + VL, f)
         store(gates, at + 2 * VL, a)
         store(gates, at + 3 * VL, o)
-        store(c, c_next + cell, f * load(c, c_prev + cell) + i * a)
+        store(c, c_next + cell, next_state(i, f, a, load(c, c_prev + cell)))
     for k in range(count):
         o, cell = load(gates, g + k * g_step + 3 * VL), load(c, c_next + k * step)
-        store(h, h_next + k * step, o * tanh(cell))
+        store(h, h_next + k * step, next_output(o, cell))
 
 
 @helper

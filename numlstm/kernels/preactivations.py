@@ -12,11 +12,11 @@ from numlstm.kernels.simd import (
     request_write,
 )
 
-pair_full = make_tile_pair(TILE_ROWS, 1)
-pair_short = make_tile_pair(SHORT_ROWS, 1)
-pair_4 = make_tile_pair(4, 1)
-pair_2x2 = make_tile_pair(2, 2)
-pair_1x2 = make_tile_pair(1, 2)
+pair_full = make_tile_pair(TILE_ROWS, 2)
+pair_short = make_tile_pair(SHORT_ROWS, 2)
+pair_4 = make_tile_pair(4, 2)
+pair_2x2 = make_tile_pair(2, 4)
+pair_1x2 = make_tile_pair(1, 4)
 far_full, far_short, far_4 = (make_far_pair(rows) for rows in (TILE_ROWS, SHORT_ROWS, 4))
 
 

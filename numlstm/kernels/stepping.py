@@ -11,15 +11,19 @@ from numlstm.kernels.checks import is_finite
 from numlstm.kernels.preactivations import preactivations
 from numlstm.kernels.products import ONE, ZERO, Rows, row_times_gates
 from numlstm.kernels.simd import flush_denormals, lanes, never_inline, restore_denormals
+from numlstm.kernels.tail import pack_tail, tail_cell, tail_preactivations
 from numlstm.kernels.vectors import copy_vectors
+
+WORTH_PACKING = 8  # steps, before the last units of a layer get weights of their own
 
 
 @helper
-def step_layer(parameters, place, H, x, at, row, h, prev, after, c, c_at, gates):
+def step_layer(parameters, place, H, x, at, row, h, prev, after, c, c_at, gates, tail, tail_at):
     """Advance one layer: h[prev] and c[c_at] to h[after] and c[c_at].
 
     `place` holds where weights and bias begin in `parameters`, and the number of inputs D. Inputs
-    of row r lie at ``x[at + r * row]``; h (.., B, Hp).
+    of row r lie at ``x[at + r * row]``; h (.., B, Hp). The last units' weights are at `tail_at` of
+    `tail`, or in their panel where that is negative.
     """
     if h.shape[2] == 1:
         step_row(parameters, place, H, x, at, h, prev, after, c, c_at, gates)
@@ -29,13 +33,17 @@ def step_layer(parameters, place, H, x, at, row, h, prev, after, c, c_at, gates)
     W, VL = gates.shape[3], lanes(gates)
     steps, rows = h.reshape(-1, B, Hp), Rows(x, 0, 0, row)
     room, cells, hidden = flattened(gates), flattened(c), flattened(h)
-    for p in range(Hp // VL):
+    P = Hp // VL if tail_at < 0 else H // VL
+    for p in range(P):
         preactivations(
             rows, at, D, steps, prev, H, H, parameters, w0 + p * (D + H) * W, parameters,
             b0 + p * W, ZERO, gates, ZERO, -ONE, ZERO, B,
         )  # fmt: skip
         cell = c_at + p * VL
         cell_forward(room, ZERO, W, cells, cell, cell, hidden, after + p * VL, Hp, B)
+    if tail_at >= 0:
+        tail_preactivations(rows, at, D, steps, prev, H, tail, tail_at, room, B)
+        tail_cell(room, cells, c_at + P * VL, hidden, after + P * VL, Hp, B)
 
 
 @helper
@@ -75,7 +83,7 @@ def save_states(source, s, stride, width, states):
 
 
 @kernel
-def run_steps(parameters, layers, x, state_h, state_c, h, c, gates, outputs, new_h, new_c):
+def run_steps(parameters, layers, x, state_h, state_c, h, c, gates, tails, outputs, new_h, new_c):
     """Run all layers over all steps; return False, and write no result, for input not finite.
 
     Parameters
@@ -89,6 +97,8 @@ def run_steps(parameters, layers, x, state_h, state_c, h, c, gates, outputs, new
         State before the first step.
     h, c, gates : array, (n_layers, 2, B, Hp), (n_layers, B, Hp), (2, 1, B, W)
         Room to work. The padding of h and c is zero and stays so.
+    tails : array, (n_layers, (D + H + 1) * VL) or (n_layers, 0)
+        Room for the weights of the last units, with the largest D; zeros where nothing is written.
     outputs : array, (B, T, H)
         Written: the outputs of the last layer.
     new_h, new_c : array, (n_layers, B, H)
@@ -107,13 +117,20 @@ def run_steps(parameters, layers, x, state_h, state_c, h, c, gates, outputs, new
     size = B * Hp
     load_states(state_h, h_flat, 2 * size, Hp)
     load_states(state_c, c_flat, size, Hp)
+    packed, VL, n_tail = tails.size > 0 and T >= WORTH_PACKING, lanes(gates), tails.shape[1]
+    tail = flattened(tails)
+    for layer in range(n_layers if packed else 0):
+        (w0, b0, inputs), p = layers[layer], H // VL
+        pack_tail(parameters, w0 + p * (inputs + H) * 4 * VL, b0 + p * 4 * VL, inputs + H, H % VL,
+                  tail, layer * n_tail)  # fmt: skip
     for t in range(T):
         data, at, row = x_flat, t * D, T * D
         for layer in range(n_layers):
             prev, after = (2 * layer + t % 2) * size, (2 * layer + 1 - t % 2) * size
             step_layer(
-                parameters, layers[layer], H, data, at, row, h, prev, after, c, layer * size, gates
-            )
+                parameters, layers[layer], H, data, at, row, h, prev, after, c, layer * size, gates,
+                tail, layer * n_tail if packed else -ONE,
+            )  # fmt: skip
             data, at, row = h_flat, after, Hp
         for r in range(B):
             copy_vectors(h_flat, at + r * Hp, out, (r * T + t) * H, H)

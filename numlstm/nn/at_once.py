@@ -70,7 +70,9 @@ class AtOnce:
             stack = self._stack
             n, H, Hp, W = stack.n_layers, stack.hidden_size, stack.Hp, 4 * stack.lanes
             zeros = LSTMState(*(aligned_zeros((n, n_rows, H), stack.dtype) for _ in "hc"))
-            shapes = ((n, 2, n_rows, Hp), (n, n_rows, Hp), (2, 1, n_rows, W))
+            few = n_rows > 1 and 0 < H % stack.lanes <= stack.lanes // 4
+            tail = (max(D for _, _, D in self._places) + H + 1) * stack.lanes if few else 0
+            shapes = ((n, 2, n_rows, Hp), (n, n_rows, Hp), (2, 1, n_rows, W), (n, tail))
             found = self._local.room = zeros, [aligned_zeros(s, stack.dtype) for s in shapes]
         return found
 
