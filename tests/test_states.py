@@ -8,7 +8,9 @@ import pytest
 from test_lstm_kernels import assert_identical, assert_same, make_problem, run
 
 from numlstm import LSTM, LSTMState, LSTMWeights
+from numlstm.kernels.stepping import WORTH_PACKING
 from numlstm.nn import reference
+from numlstm.nn.weights import vector_lanes
 
 pytestmark = pytest.mark.kernel
 dtypes = pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -113,6 +115,21 @@ def test_few_rows_are_run_at_once(n_layers, dtype):
     assert p.lstm._at_once(np.zeros((9, 3, 2), dtype), None) is None
     assert p.lstm._at_once(np.zeros((8, 10**5, 2), dtype), None) is None
     assert p.lstm._at_once(np.full((8, 3, 2), np.nan, dtype), None) is None
+
+
+@dtypes
+@layers
+@pytest.mark.parametrize("n_rows", range(2, 9))
+@pytest.mark.parametrize("full", [0, 2])
+def test_last_units_that_share_a_vector_have_the_same_bits(full, n_rows, n_layers, dtype):
+    VL = vector_lanes(dtype)
+    p = make_problem(n_rows, WORTH_PACKING, 3, full * VL + VL // 4, n_layers=n_layers, dtype=dtype)
+    outputs, state = p.lstm._at_once(p.X, p.state)
+    expected, final = p.lstm.forward(p.X, state=p.state)
+    same_bits(outputs, expected)
+    same_states(state, final)
+    p.lstm.weights = [w._replace(b=w.b + 1) for w in p.lstm.weights]  # nothing old is kept
+    same_bits(p.lstm._at_once(p.X, p.state)[0], p.lstm.forward(p.X, state=p.state)[0])
 
 
 @dtypes
