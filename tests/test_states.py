@@ -8,8 +8,9 @@ import pytest
 from test_lstm_kernels import assert_identical, assert_same, make_problem, run
 
 from numlstm import LSTM, LSTMState, LSTMWeights
+from numlstm.kernels._threads import available_threads, n_workers, thread_limit
 from numlstm.kernels.stepping import WORTH_PACKING
-from numlstm.nn import reference
+from numlstm.nn import at_once, reference
 from numlstm.nn.weights import vector_lanes
 
 pytestmark = pytest.mark.kernel
@@ -130,6 +131,42 @@ def test_last_units_that_share_a_vector_have_the_same_bits(full, n_rows, n_layer
     same_states(state, final)
     p.lstm.weights = [w._replace(b=w.b + 1) for w in p.lstm.weights]  # nothing old is kept
     same_bits(p.lstm._at_once(p.X, p.state)[0], p.lstm.forward(p.X, state=p.state)[0])
+
+
+@dtypes
+@layers
+@pytest.mark.parametrize("n_workers", [2, 3])
+def test_workers_that_share_one_row_have_the_same_bits(n_workers, n_layers, dtype, monkeypatch):
+    monkeypatch.setattr(at_once, "AWAKE", np.inf)
+    p = make_problem(1, 5, 3, 8 * vector_lanes(dtype) - 3, n_layers=n_layers, dtype=dtype)
+    p.lstm._at_once._shares = n_workers
+    with thread_limit(n_workers):
+        outputs, state = p.lstm._at_once(p.X, p.state)
+        expected, final = p.lstm.forward(p.X, state=p.state)
+        same_bits(outputs, expected)
+        same_states(state, final)
+        assert p.lstm._at_once(np.full_like(p.X, np.nan), p.state) is None
+        same_bits(p.lstm._at_once(p.X, p.state)[0], expected)
+
+
+def test_the_first_of_several_steps_wakes_no_threads(monkeypatch):
+    workers = []
+    launched = at_once.launch
+
+    def launch(*args, work, at_most):
+        workers.append(n_workers(work, at_most))
+        launched(*args, work=work, at_most=at_most)
+
+    monkeypatch.setattr(at_once, "launch", launch)
+    lstm = LSTM(3, 40, random_state=0)
+    lstm._at_once._shares = 2
+    x, state = np.ones((1, 3), "float32"), None
+    with thread_limit(2):
+        for awake in (0.0, 0.0, np.inf, np.inf):
+            monkeypatch.setattr(at_once, "AWAKE", awake)
+            _, state = lstm.step(x, state)
+        several = available_threads()
+    assert workers == [1, 1, several, several]
 
 
 @dtypes

@@ -77,6 +77,9 @@ def _use_sequences(dtype):
     outputs, state = lstm.forward(table[:, None], lengths=[1] * 4)
     lstm.backward(outputs, state)
     lstm.step(table, state)
+    large, state = LSTM(5, 448, n_layers=3, dtype=dtype, random_state=0), None
+    for _ in range(3):  # threads share the steps after the first one
+        _, state = large.step(table[:1], state)
     wide = LSTM(1, 192, dtype=dtype, random_state=0)  # threads share its units, with one row
     outputs, state = wide.forward(table[:1, :, None])
     wide.backward(outputs, state)

@@ -8,10 +8,12 @@ from numlstm.kernels._flat import flattened
 from numlstm.kernels._jit import helper, kernel
 from numlstm.kernels.cell import cell_forward
 from numlstm.kernels.checks import is_finite
+from numlstm.kernels.one_sequence import own_share
 from numlstm.kernels.preactivations import preactivations
 from numlstm.kernels.products import ONE, ZERO, Rows, row_times_gates
 from numlstm.kernels.simd import flush_denormals, lanes, never_inline, restore_denormals
 from numlstm.kernels.tail import pack_tail, tail_cell, tail_preactivations
+from numlstm.kernels.team import join, meet, will_read, will_write
 from numlstm.kernels.vectors import copy_vectors
 
 WORTH_PACKING = 8  # steps, before the last units of a layer get weights of their own
@@ -26,7 +28,8 @@ def step_layer(parameters, place, H, x, at, row, h, prev, after, c, c_at, gates,
     `tail`, or in their panel where that is negative.
     """
     if h.shape[2] == 1:
-        step_row(parameters, place, H, x, at, h, prev, after, c, c_at, gates)
+        P = h.shape[3] // lanes(gates)
+        step_row(parameters, place, H, x, at, h, prev, after, c, c_at, gates, ZERO, ZERO, P)
         return
     w0, b0, D = place
     B, Hp = h.shape[2], h.shape[3]
@@ -47,19 +50,22 @@ def step_layer(parameters, place, H, x, at, row, h, prev, after, c, c_at, gates,
 
 
 @helper
-def step_row(parameters, place, H, x, at, h, prev, after, c, c_at, gates):
-    """Advance one layer for one row, two panels at once, whose gates are kept in `gates`."""
+def step_row(parameters, place, H, x, at, h, prev, after, c, c_at, gates, g, first, stop):
+    """Advance panels first .. stop of one layer for one row.
+
+    Two at once, whose gates are kept in `gates` from g on.
+    """
     w0, b0, D = place
     W, VL = gates.shape[3], lanes(gates)
-    size, P = (D + H) * W // 2, h.shape[3] // VL
+    size = (D + H) * W // 2
     room, cells, hidden = flattened(gates), flattened(c), flattened(h)
-    for p in range(0, P, 2):
-        n, w = min(2, P - p), w0 + 2 * p * size
-        row_times_gates(parameters, b0 + p * W, W, x, at, D, parameters, w, size, room, ZERO, W, n)
+    for p in range(first, stop, 2):
+        n, w = min(2, stop - p), w0 + 2 * p * size
+        row_times_gates(parameters, b0 + p * W, W, x, at, D, parameters, w, size, room, g, W, n)
         w += D * W // 2
-        row_times_gates(room, ZERO, W, hidden, prev, H, parameters, w, size, room, ZERO, W, n)
+        row_times_gates(room, g, W, hidden, prev, H, parameters, w, size, room, g, W, n)
         cell = c_at + p * VL
-        cell_forward(room, ZERO, W, cells, cell, cell, hidden, after + p * VL, VL, n)
+        cell_forward(room, g, W, cells, cell, cell, hidden, after + p * VL, VL, n)
 
 
 @helper
@@ -138,3 +144,65 @@ def run_steps(parameters, layers, x, state_h, state_c, h, c, gates, tails, outpu
     save_states(c_flat, 0, size, Hp, new_c)
     restore_denormals(denormals)
     return True
+
+
+@kernel
+def run_row_chunk(
+    parameters, layers, x, state_h, state_c, h, c, gates, outputs, new_h, new_c, done, team, worker,
+    n_workers,
+):  # fmt: skip
+    """Do what `run_steps` does for one row, this worker's units: for layers of many weights.
+
+    Every weight is read at every step, and used once: two cores read twice as fast. Workers own
+    panels, as in `one_sequence`, and meet after each layer.
+
+    Parameters
+    ----------
+    parameters, layers, x, state_h, state_c, h, c, outputs, new_h, new_c
+        As of `run_steps`, with B = 1.
+    gates : array, (>= 2 * n_workers, 1, 1, W)
+        Room to work.
+    done : array of int64, (1,)
+        Set to 1; not written, as all others, for input not finite.
+    team : array of int64
+        Of `new_team`.
+    worker, n_workers : int
+    """
+    never_inline()
+    n_workers = join(team, worker, n_workers)
+    if n_workers == 0:
+        return
+    worker = worker if n_workers > 1 else 0
+    x_flat, h_flat, c_flat, out = flattened(x), flattened(h), flattened(c), flattened(outputs)
+    before_h, before_c = flattened(state_h), flattened(state_c)
+    if not (is_finite(x_flat) and is_finite(before_h) and is_finite(before_c)):
+        return
+    denormals = flush_denormals()
+    (_, T, D), (n_layers, _, H) = x.shape, state_h.shape
+    VL, W, Hp = lanes(gates), gates.shape[3], h.shape[3]
+    P, g = Hp // VL, 2 * worker * W
+    begin, end = own_share((P + 1) // 2, worker, n_workers)
+    begin, end = 2 * begin, min(P, 2 * end)
+    u, count = begin * VL, min(H, end * VL) - begin * VL
+    for layer in range(n_layers):
+        copy_vectors(before_h, layer * H + u, h_flat, 2 * layer * Hp + u, count)
+        copy_vectors(before_c, layer * H + u, c_flat, layer * Hp + u, count)
+    meet(team, worker, n_workers)
+    for t in range(T):
+        data, at = x_flat, t * D
+        for layer in range(n_layers):
+            prev, after = (2 * layer + t % 2) * Hp, (2 * layer + 1 - t % 2) * Hp
+            will_write(h_flat, after + u, after + u + count, team, worker, n_workers)
+            step_row(parameters, layers[layer], H, data, at, h, prev, after, c, layer * Hp, gates,
+                     g, begin, end)  # fmt: skip
+            meet(team, worker, n_workers)
+            will_read(h_flat, after, after + Hp, n_workers)
+            data, at = h_flat, after
+        copy_vectors(h_flat, at + u, out, t * H + u, count)
+    for layer in range(n_layers):
+        last = (2 * layer + T % 2) * Hp
+        copy_vectors(h_flat, last + u, flattened(new_h), layer * H + u, count)
+        copy_vectors(c_flat, layer * Hp + u, flattened(new_c), layer * H + u, count)
+    if worker == 0:
+        done[0] = 1
+    restore_denormals(denormals)

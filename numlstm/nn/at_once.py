@@ -1,16 +1,21 @@
 """A few rows through all layers by one compiled call: streams, and sequences that are short."""
 
 import threading
+import time
 
 import numpy as np
 
 from numlstm.kernels import _threads
-from numlstm.kernels.stepping import run_steps
+from numlstm.kernels._threads import launch
+from numlstm.kernels.stepping import run_row_chunk, run_steps
+from numlstm.kernels.team import new_team
 from numlstm.nn.memory import aligned_zeros
 from numlstm.nn.stack import work_of_pass
 from numlstm.nn.weights import LSTMState
 
 MAX_ROWS = 8  # beyond that the general route is faster
+WEIGHTS_PER_WORKER = 1_500_000  # of a row that workers share: 60 us of reading
+AWAKE = 1e-4  # seconds; OpenMP's threads spin twice as long before they sleep, see `start_pool`
 
 
 class AtOnce:
@@ -31,6 +36,7 @@ class AtOnce:
         self._stack, self._parameters = stack, parameters
         self._places = stack.layout.places()
         self._products = max(stack.products(panels) for panels in stack.layout.views(parameters))
+        self._shares = min(parameters.size // WEIGHTS_PER_WORKER, stack.shares)
         self._local = threading.local()
 
     def __call__(self, X, state):
@@ -59,9 +65,26 @@ class AtOnce:
             return None
         outputs = np.empty((N, T, stack.hidden_size), dtype)
         new = LSTMState(np.empty(shape, dtype), np.empty(shape, dtype))
+        if N == 1 and self._shares > 1:
+            return self._share(X, state, room, outputs, new)
         if not run_steps(self._parameters, self._places, X, *state, *room, outputs, *new):
             return None
         return outputs, new
+
+    def _share(self, X, state, room, outputs, new):
+        """Run one row on several threads, if they are still awake from the call before.
+
+        To wake them takes longer than the step does: 0.05 to 1.3 ms.
+        """
+        ended = getattr(self._local, "ended", 0.0)
+        shares = self._shares if time.perf_counter() - ended < AWAKE else 1
+        done, (h, c, gates, _) = np.zeros(1, np.int64), room
+        launch(
+            run_row_chunk, self._parameters, self._places, X, *state, h, c, gates, outputs, *new,
+            done, new_team(shares), work=shares * _threads.WORK_PER_THREAD, at_most=shares,
+        )  # fmt: skip
+        self._local.ended = time.perf_counter()
+        return (outputs, new) if done[0] else None
 
     def _room(self, n_rows):
         """Return this thread's zeros, as a state, and its arrays to work in."""
@@ -72,7 +95,12 @@ class AtOnce:
             zeros = LSTMState(*(aligned_zeros((n, n_rows, H), stack.dtype) for _ in "hc"))
             few = n_rows > 1 and 0 < H % stack.lanes <= stack.lanes // 4
             tail = (max(D for _, _, D in self._places) + H + 1) * stack.lanes if few else 0
-            shapes = ((n, 2, n_rows, Hp), (n, n_rows, Hp), (2, 1, n_rows, W), (n, tail))
+            shapes = (
+                (n, 2, n_rows, Hp),
+                (n, n_rows, Hp),
+                (max(2, 2 * self._shares), 1, n_rows, W),
+                (n, tail),
+            )
             found = self._local.room = zeros, [aligned_zeros(s, stack.dtype) for s in shapes]
         return found
 
