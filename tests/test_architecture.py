@@ -34,7 +34,7 @@ TOP = {"numlstm", "cli", "commands", "demo", "__main__"}
 KERNEL_LEVELS = (
     {"activations", "checks", "dropout", "optimizers", "products", "team", "vectors"},
     {"cell", "layout", "preactivations", "softmax"},
-    {"lstm"},
+    {"lstm", "tail"},
     {"bptt", "losses", "stepping", "variants"},
     {"generation", "one_sequence", "variants_backward"},
 )

@@ -8,7 +8,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from numlstm.kernels._simd_llvm import INT32, INT64, element_pointer, make_request
+from numlstm.kernels._requests_llvm import make_request
+from numlstm.kernels._simd_llvm import INT32, INT64, element_pointer
 
 
 @intrinsic

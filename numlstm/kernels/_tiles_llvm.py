@@ -6,6 +6,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from numlstm.kernels._requests_llvm import request_line
 from numlstm.kernels._simd_llvm import (
     INT32,
     INT64,
@@ -14,7 +15,6 @@ from numlstm.kernels._simd_llvm import (
     llvm_vector,
     load_vector,
     repeat_scalar,
-    request_line,
     store_vector,
 )
 

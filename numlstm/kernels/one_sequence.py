@@ -19,14 +19,8 @@ from numlstm.kernels.simd import (
     never_inline,
     restore_denormals,
 )
-from numlstm.kernels.team import join, meet, will_read, will_write
+from numlstm.kernels.team import join, meet, own_share, will_read, will_write
 from numlstm.kernels.vectors import add_vectors, copy_vectors
-
-
-@helper
-def own_share(count, worker, n_workers):
-    """Return the first and the last + 1 of a worker's share of `count` things."""
-    return count * worker // n_workers, count * (worker + 1) // n_workers
 
 
 @helper

@@ -46,6 +46,7 @@ if config.DISABLE_JIT:
         store,
     )
 else:
+    from numlstm.kernels._requests_llvm import request, request_write
     from numlstm.kernels._simd_llvm import (
         clip,
         exponent_from_low_bits,
@@ -60,8 +61,6 @@ else:
         never_inline,
         reduce_add,
         reduce_max,
-        request,
-        request_write,
         restore_denormals,
         splat,
         sqrt,

@@ -8,12 +8,11 @@ from numlstm.kernels._flat import flattened
 from numlstm.kernels._jit import helper, kernel
 from numlstm.kernels.cell import cell_forward
 from numlstm.kernels.checks import is_finite
-from numlstm.kernels.one_sequence import own_share
 from numlstm.kernels.preactivations import preactivations
 from numlstm.kernels.products import ONE, ZERO, Rows, row_times_gates
 from numlstm.kernels.simd import flush_denormals, lanes, never_inline, restore_denormals
 from numlstm.kernels.tail import pack_tail, tail_cell, tail_preactivations
-from numlstm.kernels.team import join, meet, will_read, will_write
+from numlstm.kernels.team import join, meet, own_share, will_read, will_write
 from numlstm.kernels.vectors import copy_vectors
 
 WORTH_PACKING = 8  # steps, before the last units of a layer get weights of their own

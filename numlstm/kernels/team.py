@@ -37,6 +37,12 @@ def new_team(n_workers):
 
 
 @helper
+def own_share(count, worker, n_workers):
+    """Return the first and the last + 1 of a worker's share of `count` things."""
+    return count * worker // n_workers, count * (worker + 1) // n_workers
+
+
+@helper
 def join(team, worker, n_workers):
     """Report; return the size of the team: n_workers, or 1 to do all alone, or 0 to go home."""
     if n_workers == 1:
