@@ -8,6 +8,7 @@ import pytest
 from test_lstm_kernels import assert_identical, assert_same, make_problem, run
 
 from numlstm import LSTM, LSTMState, LSTMWeights
+from numlstm.kernels import _threads
 from numlstm.kernels._threads import available_threads, n_workers, thread_limit
 from numlstm.kernels.stepping import WORTH_PACKING
 from numlstm.nn import at_once, reference
@@ -124,8 +125,11 @@ def test_few_rows_are_run_at_once(n_layers, dtype):
 @pytest.mark.parametrize("full", [0, 2])
 def test_last_units_that_share_a_vector_have_the_same_bits(full, n_rows, n_layers, dtype):
     VL = vector_lanes(dtype)
-    p = make_problem(n_rows, WORTH_PACKING, 3, full * VL + VL // 4, n_layers=n_layers, dtype=dtype)
+    H = full * VL + max(1, VL // 4)
+    p = make_problem(n_rows, WORTH_PACKING, 3, H, n_layers=n_layers, dtype=dtype)
     outputs, state = p.lstm._at_once(p.X, p.state)
+    packed = p.lstm._at_once._room(n_rows)[1][3]
+    assert VL < 4 or np.count_nonzero(packed) > n_layers * H
     expected, final = p.lstm.forward(p.X, state=p.state)
     same_bits(outputs, expected)
     same_states(state, final)
@@ -138,6 +142,8 @@ def test_last_units_that_share_a_vector_have_the_same_bits(full, n_rows, n_layer
 @pytest.mark.parametrize("n_workers", [2, 3])
 def test_workers_that_share_one_row_have_the_same_bits(n_workers, n_layers, dtype, monkeypatch):
     monkeypatch.setattr(at_once, "AWAKE", np.inf)
+    monkeypatch.setattr(at_once, "WORTH_WAKING", 0)
+    monkeypatch.setattr(_threads, "stay_awake", lambda: True)
     p = make_problem(1, 5, 3, 8 * vector_lanes(dtype) - 3, n_layers=n_layers, dtype=dtype)
     p.lstm._at_once._shares = n_workers
     with thread_limit(n_workers):
@@ -149,7 +155,10 @@ def test_workers_that_share_one_row_have_the_same_bits(n_workers, n_layers, dtyp
         same_bits(p.lstm._at_once(p.X, p.state)[0], expected)
 
 
-def test_the_first_of_several_steps_wakes_no_threads(monkeypatch):
+@pytest.mark.parametrize("awake", [False, True])
+def test_only_many_steps_that_follow_closely_wake_threads(awake, monkeypatch):
+    monkeypatch.setattr(_threads, "stay_awake", lambda: awake)
+    monkeypatch.setattr(at_once, "WORTH_WAKING", 2)
     workers = []
     launched = at_once.launch
 
@@ -162,11 +171,11 @@ def test_the_first_of_several_steps_wakes_no_threads(monkeypatch):
     lstm._at_once._shares = 2
     x, state = np.ones((1, 3), "float32"), None
     with thread_limit(2):
-        for awake in (0.0, 0.0, np.inf, np.inf):
-            monkeypatch.setattr(at_once, "AWAKE", awake)
+        for limit in (np.inf, 0.0, np.inf, np.inf, np.inf, 0.0, np.inf):
+            monkeypatch.setattr(at_once, "AWAKE", limit)
             _, state = lstm.step(x, state)
-        several = available_threads()
-    assert workers == [1, 1, several, several]
+        several = available_threads() if awake else 1
+    assert workers == [1, 1, 1, several, several, 1, 1]
 
 
 @dtypes

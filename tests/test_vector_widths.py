@@ -4,6 +4,7 @@ import math
 import os
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,9 @@ import pytest
 from llvmlite import binding
 from test_lstm_kernels import assert_identical, make_problem, run
 
-from numlstm.kernels import _jit, simd
-from numlstm.nn import memory
+from numlstm.kernels import _jit, _threads, simd
+from numlstm.kernels._threads import thread_limit
+from numlstm.nn import at_once, memory
 from numlstm.nn.weights import panel_shapes, vector_lanes
 
 FOLDER = Path(__file__).parent
@@ -23,7 +25,10 @@ CHOSEN = (
     "test_lstm_kernels.py::test_every_shape",
     "test_states.py::test_a_batch_is_its_rows_one_by_one",
     "test_states.py::test_steps_are_the_whole",
+    "test_states.py::test_last_units_that_share_a_vector_have_the_same_bits",
+    "test_states.py::test_workers_that_share_one_row_have_the_same_bits",
     "test_vector_widths.py::test_no_memory_is_touched_that_is_not_ours",
+    "test_vector_widths.py::test_nor_by_a_few_rows_and_by_threads_that_run_them",
 )
 
 
@@ -96,6 +101,32 @@ def test_units_around_the_width_of_a_vector(offset):
     assert np.isfinite(results["dWh[1]"]).all()
 
 
+GUARD = 64  # elements on both sides of every array
+
+
+@contextmanager
+def guarded_memory(fill, monkeypatch):
+    """Fill all new arrays of the package with a number, and put some more of it around each."""
+    made, real = [], memory.aligned_empty
+
+    def guarded(shape, dtype):
+        size = math.prod(shape)
+        whole = real((size + 2 * GUARD,), dtype)
+        whole.fill(fill)
+        made.append(whole)
+        return whole[GUARD : GUARD + size].reshape(shape)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(memory, "aligned_empty", guarded)
+        yield made
+
+
+def check_guards(made, fill):
+    for whole in made:
+        np.testing.assert_array_equal(whole[:GUARD], fill)
+        np.testing.assert_array_equal(whole[-GUARD:], fill)
+
+
 @pytest.mark.kernel
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("fill", [np.nan, 7.0])
@@ -103,21 +134,29 @@ def test_units_around_the_width_of_a_vector(offset):
 @pytest.mark.parametrize("both", [False, True])
 def test_no_memory_is_touched_that_is_not_ours(both, shape, fill, dtype, monkeypatch):
     """The tiles compute their own addresses, which no check of bounds sees."""
-    made, real, guard = [], memory.aligned_empty, 64
-
-    def guarded(shape, dtype):
-        size = math.prod(shape)
-        whole = real((size + 2 * guard,), dtype)
-        whole.fill(fill)
-        made.append(whole)
-        return whole[guard : guard + size].reshape(shape)
-
     options = dict(n_layers=2, bidirectional=both, lengths="mixed", dtype=dtype)
-    with monkeypatch.context() as patch:
-        patch.setattr(memory, "aligned_empty", guarded)
+    with guarded_memory(fill, monkeypatch) as made:
         results = run(make_problem(*shape, **options))
     assert len(made) > 20
-    for whole in made:
-        np.testing.assert_array_equal(whole[:guard], fill)
-        np.testing.assert_array_equal(whole[-guard:], fill)
+    check_guards(made, fill)
     assert_identical(results, run(make_problem(*shape, **options)))
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("n_rows", [1, 2, 7])
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_nor_by_a_few_rows_and_by_threads_that_run_them(n_threads, n_rows, dtype, monkeypatch):
+    monkeypatch.setattr(at_once, "WORTH_WAKING", 0)
+    monkeypatch.setattr(_threads, "stay_awake", lambda: True)
+    H = 2 * vector_lanes(dtype) + max(1, vector_lanes(dtype) // 4)
+    with guarded_memory(np.nan, monkeypatch) as made, thread_limit(n_threads):
+        p = make_problem(n_rows, 9, 3, H, n_layers=2, dtype=dtype)
+        p.lstm._at_once._shares = n_threads
+        outputs, _ = p.lstm._at_once(p.X, p.state)
+        monkeypatch.setattr(_threads, "WORK_PER_THREAD", 1)
+        same, _ = p.lstm(p.X, state=p.state)  # by the rings of the general way
+    assert len(made) > 8
+    check_guards(made, np.nan)
+    assert np.isfinite(outputs).all()
+    np.testing.assert_array_equal(outputs, same)

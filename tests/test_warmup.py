@@ -26,7 +26,7 @@ large = LSTM(1, 448)
 for rows in (2, 20):  # for one thread, and for two
     large.backward(large.forward(np.zeros((rows, 3, 1), "float32"))[0])
 stream, state = LSTM(1, 448, n_layers=3), None
-for _ in range(5):
+for _ in range(50):
     _, state = stream.step(np.zeros((1, 1), "float32"), state)
 LSTMRegressor(448, max_iter=70, batch_size=20).fit(np.ones((20, 3, 1)), np.arange(20.0))
 X, y = np.random.default_rng(0).normal(size=(40, 9, 3)), np.arange(40.0)

@@ -28,7 +28,7 @@ from numlstm.kernels._jit import kernel, parallel_kernel
 # 0.71 ms a training step) and loses much on a busy one (1.2 ms).
 WORK_PER_THREAD = 16_000_000
 
-MOST_THREADS = config.NUMBA_NUM_THREADS  # in Numba's pool
+MOST_THREADS = config.NUMBA_NUM_THREADS  # workers of any kernel
 
 _busy = threading.Lock()
 _forked = False
@@ -98,6 +98,17 @@ def start_pool():
             del os.environ["GOMP_SPINCOUNT"]
 
 
+@functools.cache
+def stay_awake():
+    """Return whether threads that have ended a kernel wait for the next one for a while, awake.
+
+    Those of OpenMP do, unless the environment has them sleep.
+    """
+    start_pool()
+    chosen = {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY", "KMP_BLOCKTIME"} & set(os.environ)
+    return not config.DISABLE_JIT and numba.threading_layer() == "omp" and not chosen
+
+
 @contextmanager
 def thread_limit(n_threads):
     """Limit kernels called from this Python thread to `n_threads`; None changes nothing."""
@@ -111,7 +122,7 @@ def thread_limit(n_threads):
 
 def n_workers(work, at_most=2**31):
     """Return how many workers `launch` cuts a call into, if the threads are free."""
-    wanted = min(at_most, int(work) // WORK_PER_THREAD + 1)
+    wanted = min(at_most, MOST_THREADS, int(work) // WORK_PER_THREAD + 1)
     # Small calls do not ask how many threads there are: Numba's answer takes up to 20 us.
     return min(wanted, available_threads()) if wanted > 1 else 1
 

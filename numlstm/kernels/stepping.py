@@ -1,7 +1,7 @@
 """A few rows through all layers in one call: for streams, step by step, and for short sequences.
 
-Everything runs on one thread: a step of a small model is microseconds, and a call from Python or a
-meeting of threads costs as much.
+On one thread, since a step of a small model is microseconds, and a call from Python or a meeting of
+threads costs as much; but `run_row_chunk` shares one row of large layers.
 """
 
 from numlstm.kernels._flat import flattened
@@ -12,7 +12,7 @@ from numlstm.kernels.preactivations import preactivations
 from numlstm.kernels.products import ONE, ZERO, Rows, row_times_gates
 from numlstm.kernels.simd import flush_denormals, lanes, never_inline, restore_denormals
 from numlstm.kernels.tail import pack_tail, tail_cell, tail_preactivations
-from numlstm.kernels.team import join, meet, own_share, will_read, will_write
+from numlstm.kernels.team import join, learn, make_known, meet, own_share, will_read, will_write
 from numlstm.kernels.vectors import copy_vectors
 
 WORTH_PACKING = 8  # steps, before the last units of a layer get weights of their own
@@ -100,7 +100,7 @@ def run_steps(parameters, layers, x, state_h, state_c, h, c, gates, tails, outpu
     x : array, (B, T, D)
     state_h, state_c : array, (n_layers, B, H)
         State before the first step.
-    h, c, gates : array, (n_layers, 2, B, Hp), (n_layers, B, Hp), (2, 1, B, W)
+    h, c, gates : array, (n_layers, 2, B, Hp), (n_layers, B, Hp), (>= 2, 1, B, W)
         Room to work. The padding of h and c is zero and stays so.
     tails : array, (n_layers, (D + H + 1) * VL) or (n_layers, 0)
         Room for the weights of the last units, with the largest D; zeros where nothing is written.
@@ -174,7 +174,17 @@ def run_row_chunk(
     worker = worker if n_workers > 1 else 0
     x_flat, h_flat, c_flat, out = flattened(x), flattened(h), flattened(c), flattened(outputs)
     before_h, before_c = flattened(state_h), flattened(state_c)
-    if not (is_finite(x_flat) and is_finite(before_h) and is_finite(before_c)):
+    # One decides for all: what another thread of Python's is writing may look different to each,
+    # and who goes home would be waited for.
+    finite = False
+    if worker == 0:
+        finite = is_finite(x_flat) and is_finite(before_h) and is_finite(before_c)
+    if n_workers > 1:
+        if worker == 0:
+            make_known(team, 0, 1 if finite else 0)
+        else:
+            finite = learn(team, 0) == 1
+    if not finite:
         return
     denormals = flush_denormals()
     (_, T, D), (n_layers, _, H) = x.shape, state_h.shape

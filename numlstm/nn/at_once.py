@@ -16,6 +16,7 @@ from numlstm.nn.weights import LSTMState
 MAX_ROWS = 8  # beyond that the general route is faster
 WEIGHTS_PER_WORKER = 1_500_000  # of a row that workers share: 60 us of reading
 AWAKE = 1e-4  # seconds; OpenMP's threads spin twice as long before they sleep, see `start_pool`
+WORTH_WAKING = 8  # calls that follow each other so closely before threads are woken, 0.05 to 1.3 ms
 
 
 class AtOnce:
@@ -72,18 +73,16 @@ class AtOnce:
         return outputs, new
 
     def _share(self, X, state, room, outputs, new):
-        """Run one row on several threads, if they are still awake from the call before.
-
-        To wake them takes longer than the step does: 0.05 to 1.3 ms.
-        """
-        ended = getattr(self._local, "ended", 0.0)
-        shares = self._shares if time.perf_counter() - ended < AWAKE else 1
+        """Run one row: on several threads where many calls follow each other closely."""
+        ended, close = getattr(self._local, "calls", (0.0, 0))
+        close = close + 1 if time.perf_counter() - ended < AWAKE else 0
+        shares = self._shares if close >= WORTH_WAKING and _threads.stay_awake() else 1
         done, (h, c, gates, _) = np.zeros(1, np.int64), room
         launch(
             run_row_chunk, self._parameters, self._places, X, *state, h, c, gates, outputs, *new,
             done, new_team(shares), work=shares * _threads.WORK_PER_THREAD, at_most=shares,
         )  # fmt: skip
-        self._local.ended = time.perf_counter()
+        self._local.calls = time.perf_counter(), close
         return (outputs, new) if done[0] else None
 
     def _room(self, n_rows):

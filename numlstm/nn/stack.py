@@ -24,7 +24,7 @@ from numlstm.nn.weights import PanelLayout, round_up, transpose, unpack_gates, v
 RING_STEPS = 64  # of a single row, whose inputs are multiplied for so many steps at once
 WEIGHTS_PER_WORKER = 30_000  # fewer are not worth a meeting of threads at every step
 FAR_WEIGHTS = 800_000  # elements that L2 does not hold, and a shared L3 hardly
-GAP = 32  # rows, that is pages, between what two workers write in inference; see `lstm`
+GAP = 8192  # bytes, or more, between what two workers write in inference; see `lstm`
 FEW_INPUTS = 8  # up to so many, dX is dot products and not a product of padded panels
 
 
@@ -89,7 +89,8 @@ class LSTMStack:
         elif B == 1:
             name, gates, states, gap = "ring", (P, min(T, RING_STEPS)), (1, 2), 0
         else:
-            name, gates, states, gap = "ring", (1, 1), (1, 2), GAP
+            name, gates, states = "ring", (1, 1), (1, 2)
+            gap = -(-GAP // (self.dtype.itemsize * min(W, self.Hp)))
         rows = B + gap * min(B, MOST_THREADS)
         return Tape(
             workspace.take(name + ".gates", *gates, rows, W),
